@@ -1,0 +1,1 @@
+"""Detector formats: each module has list_scans, open_scan and follow."""

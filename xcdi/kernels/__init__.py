@@ -1,0 +1,1 @@
+"""Array functions: numpy in, numpy out; no labels, no files."""

@@ -1,0 +1,1 @@
+"""Grain-boundary avalanches: grains, events, their places and their statistics."""
