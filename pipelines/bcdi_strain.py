@@ -1,0 +1,31 @@
+"""One rocking scan of one Bragg peak in; the strained crystal and its grains out."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from xcdi.stages.imaging import Imaging, image
+
+
+class Settings(Imaging):
+    """Everything a user of this pipeline may change."""
+
+    seed: int = Field(0, ge=0, description="seed of the random starts; same seed, same bits")
+
+
+def run(scan: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1) -> dict[str, xr.Dataset]:
+    """Correct, crop, phase, and map the strain of one rocking scan."""
+    return image(scan, settings, seed=settings.seed, device=device, workers=workers)
+
+
+def summary(result: dict[str, xr.Dataset]) -> str:
+    """The numbers a scientist asks for first, in one line."""
+    peak, phased, crystal = result["peak"], result["object"], result["crystal"]
+    low, high = np.nanpercentile(crystal.strain, [1, 99])
+    return (
+        f"2theta {peak.attrs['two_theta_deg']:.2f} deg  d {peak.attrs['d_spacing_nm'] * 10:.3f} A  "
+        f"residual {phased.attrs['residual']:.4f}  agreement {phased.attrs['agreement']:.3f}  "
+        f"strain {low:+.1e} … {high:+.1e}  {result['grains'].sizes['grain']} grains  {phased.attrs['grade']}"
+    )

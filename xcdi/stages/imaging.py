@@ -1,0 +1,75 @@
+"""Stages in a row: one rocking scan in; the phased, strained crystal and its grains out."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from pydantic import Field, field_validator
+
+from xcdi.errors import XcdiError
+from xcdi.resolve import resolve
+from xcdi.settings import Model
+from xcdi.stages import corrections, geometry, phasing, strain
+
+__all__ = ["Imaging", "image", "usable_corrections"]
+
+
+class Imaging(Model):
+    """How a crystal is imaged."""
+
+    corrections: tuple[str, ...] | None = Field(None, description="names in order; not set: every one the scan has data for")
+    box: tuple[int, int, int] | None = Field(None, description="voxels along frame, y, x; not set: chosen from the peak")
+    voxel_nm: float | None = Field(None, gt=0, description="voxel of the orthogonal maps; not set: the finest of the data")
+    recipe: phasing.Recipe = phasing.Recipe()
+
+    @field_validator("corrections")
+    @classmethod
+    def _known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in names or ():
+            resolve(name, corrections)  # a typo is reported before any frame is read
+        return names
+
+
+def image(scan: xr.Dataset, how: Imaging, *, seed: int, device: str = "cpu", workers: int = 1) -> dict[str, xr.Dataset]:
+    """Correct, crop, phase, straighten, differentiate, and find the grains.
+
+    Parameters
+    ----------
+    scan : SCAN
+        One rocking scan of one Bragg peak.
+    how : Imaging
+    seed : int
+        Seed of the random starts.
+
+    Returns
+    -------
+    dict
+        ``peak``, ``object``, ``crystal``, ``grains``, ``boundaries``.
+
+    Raises
+    ------
+    XcdiError
+        If the scan does not rock, has too few frames, or nothing can be trusted.
+    """
+    if scan.sizes["frame"] < 8:
+        raise XcdiError(f"{scan.sizes['frame']} frames; a rocking scan of a Bragg peak needs at least 8 to be phased")
+    names = usable_corrections(scan) if how.corrections is None else how.corrections
+    frames = corrections.find_bad_pixels(corrections.apply(scan, names, device=device))
+    peak = phasing.crop_to_peak(geometry.with_q(frames), how.box)
+    peak = peak.assign_attrs(corrections=" ".join(names))
+    phased = phasing.reconstruct(peak, how.recipe, seed=seed, device=device, workers=workers)
+    crystal = strain.field(geometry.to_lab(phased, voxel_nm=how.voxel_nm))
+    crystal, grains, boundaries = strain.grains(crystal)
+    return {"peak": peak, "object": phased, "crystal": crystal, "grains": grains, "boundaries": boundaries}
+
+
+def usable_corrections(scan: xr.Dataset) -> tuple[str, ...]:
+    """Names of the corrections that `scan` carries the data for, in the order they are applied."""
+    have = {
+        "to_float": True,
+        "dead_time": "dead_time_s" in scan.attrs and "count_time_s" in scan.attrs,
+        "dark": "dark" in scan,
+        "flat": "flat" in scan,
+        "per_monitor": "monitor" in scan and "monitor_reference" in scan.attrs and bool(np.all(scan.monitor > 0)),
+    }
+    return tuple(name for name, there in have.items() if there)
