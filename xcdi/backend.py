@@ -52,9 +52,7 @@ def gpu_library() -> ModuleType:
         If CuPy is not installed, or sees no device.
     """
     if find_spec("cupy") is None:
-        raise XcdiError(
-            "device='gpu' asked for, but CuPy is not installed. Install xcdi[cuda12] or xcdi[cuda13], or pass device='cpu'."
-        )
+        raise XcdiError("device='gpu' asked for, but CuPy is not installed. Install xcdi[cuda12] or xcdi[cuda13], or pass device='cpu'.")
     cupy = import_module("cupy")
     if not cupy.cuda.is_available():
         raise XcdiError("device='gpu' asked for, but CuPy sees no GPU. Check the driver with 'xcdi doctor', or pass device='cpu'.")

@@ -10,7 +10,9 @@ from xcdi.backend import Array, namespace
 __all__ = ["dead_pixels", "dead_time", "divide_flat", "hot_pixels", "missing_as_nan", "per_monitor", "subtract_dark"]
 
 
-def missing_as_nan(counts: Array, valid: Array, *, sentinel: int | None = None, saturation: float | None = None) -> Array:
+def missing_as_nan(
+    counts: Array, valid: Array, frame_ok: Array | None = None, *, sentinel: int | None = None, saturation: float | None = None
+) -> Array:
     """Counts as float32 with NaN wherever nothing was measured.
 
     Parameters
@@ -20,6 +22,8 @@ def missing_as_nan(counts: Array, valid: Array, *, sentinel: int | None = None, 
         cast turns 2**32 - 1 into -1 or 4294967300.
     valid : bool array, shape (y, x)
         True where the pixel can be trusted.
+    frame_ok : bool array, shape (...,), optional
+        True where the frame can be trusted.
     sentinel : int, optional
         Stored value that means "no data".
     saturation : float, optional
@@ -33,6 +37,8 @@ def missing_as_nan(counts: Array, valid: Array, *, sentinel: int | None = None, 
     """
     xp = namespace(counts)
     measured = valid & xp.ones(counts.shape, dtype=xp.bool)
+    if frame_ok is not None:
+        measured = measured & frame_ok[..., None, None]
     if sentinel is not None:
         measured = measured & (counts != sentinel)
     if saturation is not None:
@@ -99,15 +105,16 @@ def hot_pixels(total: Array, *, ratio: float = 5.0, sigmas: float = 8.0) -> Arra
     """Pixels that no diffraction pattern can explain, from the counts summed over a scan.
 
     A speckle of an oversampled pattern spans two pixels or more, so a pixel far
-    above each of its eight neighbours counts by itself.
+    above all but two of its eight neighbours counts by itself; two of them may
+    be hot too.
 
     Parameters
     ----------
     total : float array, shape (y, x)
         Counts summed over the frames; NaN where nothing was measured.
     ratio, sigmas : float
-        Hot means above `ratio` times the brightest neighbour and `sigmas` of
-        its Poisson noise beyond that.
+        Hot means above `ratio` times the third-brightest neighbour and `sigmas`
+        of its Poisson noise beyond that.
 
     Returns
     -------
@@ -123,12 +130,8 @@ def hot_pixels(total: Array, *, ratio: float = 5.0, sigmas: float = 8.0) -> Arra
     seen = np.nan_to_num(total, nan=0.0)
     ring = np.ones((3, 3), bool)
     ring[1, 1] = False
-    bound = ratio * ndimage.maximum_filter(seen, footprint=ring, mode="nearest")
-    hot = seen > bound + sigmas * np.sqrt(bound + 1)
-    # two hot pixels side by side hide one another: look again with the first ones gone
-    again = np.where(hot, 0.0, seen)
-    bound = ratio * ndimage.maximum_filter(again, footprint=ring, mode="nearest")
-    return hot | (again > bound + sigmas * np.sqrt(bound + 1))
+    bound = ratio * ndimage.rank_filter(seen, rank=-3, footprint=ring, mode="nearest")
+    return seen > bound + sigmas * np.sqrt(bound + 1)
 
 
 def dead_pixels(total: Array, *, expected: float = 30.0) -> Array:

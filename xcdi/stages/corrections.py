@@ -33,7 +33,8 @@ def to_float(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
     """Make counts single precision, with NaN where the file holds no trustworthy count."""
     require(scan, "counts", "valid")
     limits = {"sentinel": scan.attrs.get("sentinel"), "saturation": scan.attrs.get("saturation")}
-    counts = framewise(corrections.missing_as_nan, scan.counts, scan.valid, device=device, dtype="float32", **limits)
+    trusted = [scan.valid] + ([scan.frame_ok] if "frame_ok" in scan else [])
+    counts = framewise(corrections.missing_as_nan, scan.counts, *trusted, device=device, dtype="float32", **limits)
     return scan.assign(counts=counts)
 
 
@@ -68,26 +69,26 @@ def dead_time(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
 
 
 def find_bad_pixels(scan: xr.Dataset) -> xr.Dataset:
-    """Take hot and dead pixels out of `valid`, judged by the sum of all frames.
+    """Take hot and dead pixels out of `valid`, judged by the sum of all frames as they were stored.
+
+    Sums of raw counts are exact, so the answer is the same for any chunk of frames.
 
     Raises
     ------
     XcdiError
         If no pixel is left, or counts are negative.
     """
-    require(scan, "counts", "valid")
-    counts = scan.counts.where(scan.frame_ok) if "frame_ok" in scan else scan.counts
-    total, low = (counts.sum("frame", skipna=True, dtype=float), counts.min("frame", skipna=True))
-    total, low = (a.where(scan.valid).to_numpy() for a in _computed(total, low))
+    counts = to_float(scan).counts
+    total, low = _computed(counts.sum("frame", dtype=float), counts.min("frame"))
     if np.nanmin(low, initial=0.0) < 0:
         raise XcdiError(f"{int((low < 0).sum())} pixels hold negative counts (lowest {np.nanmin(low):g}); expected counts of 0 or more")
     bad = corrections.hot_pixels(total) | corrections.dead_pixels(total)
-    valid = scan.valid & ~xr.DataArray(bad, dims=("y", "x"))
+    bad |= np.isnan(low)  # never once measured
+    valid = scan.valid.to_numpy() & ~bad
     if not valid.any():
         raise XcdiError("no trustworthy pixel is left after masks, hot and dead pixels; check the pixel mask")
-    return scan.assign(valid=valid.assign_attrs(units=""), counts=scan.counts.where(valid).assign_attrs(scan.counts.attrs)).assign_attrs(
-        bad_pixels=int((bad & scan.valid.to_numpy()).sum())
-    )
+    found = int((bad & scan.valid.to_numpy()).sum())
+    return scan.assign(valid=(("y", "x"), valid, {"units": ""})).assign_attrs(bad_pixels=found)
 
 
 def _needs(scan: xr.Dataset, name: str, mend: str) -> None:
@@ -95,7 +96,7 @@ def _needs(scan: xr.Dataset, name: str, mend: str) -> None:
         raise SchemaError(f"the scan has no {name!r} image; {mend}, or leave the correction out")
 
 
-def _computed(*arrays: xr.DataArray) -> tuple[xr.DataArray, ...]:
+def _computed(*arrays: xr.DataArray) -> tuple[np.ndarray, ...]:
     """Compute lazy arrays in one pass over the frames."""
     together = xr.Dataset({str(k): a for k, a in enumerate(arrays)}).compute()
-    return tuple(together[str(k)] for k in range(len(arrays)))
+    return tuple(together[str(k)].to_numpy() for k in range(len(arrays)))

@@ -54,7 +54,7 @@ def image(scan: xr.Dataset, how: Imaging, *, seed: int, device: str = "cpu", wor
     if scan.sizes["frame"] < 8:
         raise XcdiError(f"{scan.sizes['frame']} frames; a rocking scan of a Bragg peak needs at least 8 to be phased")
     names = usable_corrections(scan) if how.corrections is None else how.corrections
-    frames = corrections.find_bad_pixels(corrections.apply(scan, names, device=device))
+    frames = corrections.apply(corrections.find_bad_pixels(scan), names, device=device)
     peak = phasing.crop_to_peak(geometry.with_q(frames), how.box)
     peak = peak.assign_attrs(corrections=" ".join(names))
     phased = phasing.reconstruct(peak, how.recipe, seed=seed, device=device, workers=workers)
