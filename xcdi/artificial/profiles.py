@@ -1,0 +1,116 @@
+"""Table of sizes and strengths that a simulated experiment has."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from xcdi.errors import XcdiError, suggest
+from xcdi.settings import Model, from_mapping
+
+__all__ = ["PROFILES", "Profile", "profile"]
+
+
+class Profile(Model):
+    """Everything a simulated particle experiment is made of; the defaults are the profile `nano`."""
+
+    energy_kev: float = 9.65
+    distance_m: float = 1.9
+    pixel_m: float = 75e-6
+    q_peak: float = Field(1.3742, description="length of G [1/nm]: 111 of an fcc superlattice with a = 7.92 nm")
+    detector: tuple[int, int] = Field((256, 256), description="rows, columns")
+    peak_px: tuple[int, int] = Field((128, 128), description="row, column that G falls on")
+    gaps: tuple[tuple[int, int, int, int], ...] = Field(((28, 36, 0, 256), (0, 256, 158, 162)), description="y0, y1, x0, x1, half open")
+    beamstop: tuple[int, int, int] = Field((128, 0, 12), description="row, column, radius [px]")
+    box: int = Field(64, description="side of the detector box that truth is kept for [px]")
+    window: int = Field(96, description="side of the detector part that the Bragg peak is drawn on [px]")
+    angles: int = 32
+    angle_step_deg: float = 0.12
+    photons: float = Field(1e7, description="in the box, over the whole rocking scan")
+    frames: int = 400
+    frame_time_s: float = 0.5
+    mean_count: float = Field(1.0, description="photons per pixel and frame in the box, first frame of the series")
+    series_offset: float = Field(0.004, description="how far off the peak the series is taken along the rocking direction [1/nm]")
+    blur_px: float = Field(0.2, description="partial coherence as a Gaussian blur of the intensity")
+    background: float = Field(0.002, description="stray counts per pixel and frame")
+    monitor_noise: float = Field(0.02, description="relative sd of the beam intensity from frame to frame")
+    size_nm: tuple[float, float, float] = Field((1000.0, 1000.0, 900.0), description="extent of the particle along x, y, z")
+    voxel_nm: float = Field(25.0, description="grid that the object is drawn on")
+    edge_nm: float = Field(50.0, description="length that edges and boundary layers are measured in")
+    grains: int = 4
+    tilt_deg: float = Field(0.3, description="sd of the grains' tilts")
+    strain: float = Field(1.5e-3, description="sd of the grains' mean strains")
+    smooth_strain: float = Field(3e-3, description="sd of the smooth strain inside grains")
+    events: bool = True
+    event_rate: float = Field(0.06, description="events per second at the start")
+    event_age_s: float = Field(200.0, description="the event rate falls as 1 / (1 + time / this)")
+    event_sizes: tuple[float, float] = Field((0.006, 0.25), description="range of the changed fraction; density ~ f^-1.5")
+    slow: Literal["ageing", "ballistic", "off"] = "ageing"
+    slow_amplitude: float = Field(0.25, description="phase [rad] that slow relaxation gains per unit of its clock")
+    slow_time_s: float = Field(50.0, description="time constant of that clock")
+    bad_pixels: bool = Field(True, description="dead, hot and flickering pixels")
+    bad_frames: bool = Field(True, description="one dropped and one doubled frame in the series")
+    frames_per_file: int = 100
+
+
+PICO: dict[str, Any] = {
+    "distance_m": 0.95,
+    "detector": (128, 128),
+    "peak_px": (64, 64),
+    "gaps": ((12, 16, 0, 128), (0, 128, 79, 81)),
+    "beamstop": (64, 0, 6),
+    "box": 32,
+    "window": 48,
+    "angles": 16,
+    "angle_step_deg": 0.24,
+    "photons": 2e6,
+    "frames": 60,
+    "series_offset": 0.008,
+    "size_nm": (500.0, 500.0, 450.0),
+    "grains": 2,
+    "event_rate": 0.15,
+    "frames_per_file": 25,
+}
+STD: dict[str, Any] = {
+    "distance_m": 2.5,
+    "detector": (512, 512),
+    "peak_px": (256, 256),
+    "gaps": ((100, 137, 0, 512), (0, 512, 318, 328)),
+    "beamstop": (256, 0, 40),
+    "box": 128,
+    "window": 160,
+    "angles": 96,
+    "angle_step_deg": 0.04,
+    "frames": 1000,
+    "grains": 5,
+    "tilt_deg": 0.6,
+    "strain": 2.5e-3,
+    "smooth_strain": 5e-3,
+}
+FULL: dict[str, Any] = STD | {
+    "detector": (2167, 2070),
+    "peak_px": (800, 1500),
+    "gaps": ((514, 551, 0, 2070), (1065, 1102, 0, 2070), (1616, 1653, 0, 2070), (0, 2167, 1030, 1040)),
+    "beamstop": (800, 563, 40),
+    "frames": 3000,
+}
+PROFILES: dict[str, dict[str, Any]] = {"pico": PICO, "nano": {}, "std": STD, "full": FULL}
+
+
+def profile(name: str, **options: Any) -> Profile:
+    """Return the profile called `name` with single values replaced by `options`.
+
+    Raises
+    ------
+    XcdiError
+        If there is no such profile or option, or a value does not fit.
+
+    Examples
+    --------
+    >>> profile("nano", events=False).events
+    False
+    """
+    if name not in PROFILES:
+        raise XcdiError(f"no profile {name!r}{suggest(name, PROFILES)}")
+    return from_mapping(Profile, PROFILES[name] | options, f"profile {name!r}: ")
