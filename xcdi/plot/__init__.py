@@ -1,1 +1,1 @@
-"""Labelled data in, matplotlib axes out."""
+"""Labelled data in, matplotlib axes out; what a module draws is its name, what they all look like is `style`."""

@@ -1,0 +1,183 @@
+"""Two-time maps, one-time functions with their fits, and the intensity they were normalised by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from xcdi.plot import style
+
+__all__ = ["g2", "intensity", "overview", "two_time"]
+
+LOOK = style.Look("two-time correlation $C(t_1, t_2)$", "viridis", kind="range")
+
+
+@style.paper()
+def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0, events: xr.Dataset | None = None) -> Axes:
+    """Two-time correlation of one region: equal axes in seconds, time running right and up, diagonal masked.
+
+    Parameters
+    ----------
+    correlation : Dataset
+        CORRELATION with `two_time` (region, time, time2) and `time` in s.
+    ax : Axes, optional
+    region : int
+        Which region.
+    events : Dataset, optional
+        EVENTS; a tick on both axes for each.
+
+    Returns
+    -------
+    Axes
+        Colours run from 1 (uncorrelated) to 1 + contrast, the contrast being the median beside the diagonal, whatever
+        the normalisation; grey is a frame that was not trusted, and the diagonal, which carries shot noise.
+
+    Examples
+    --------
+    >>> time = np.arange(3.0)
+    >>> still = xr.Dataset({"two_time": (("region", "time", "time2"), np.full((1, 3, 3), 1.2))}, {"time": time, "time2": time})
+    >>> two_time(still).images[0].get_array().mask.diagonal().all()
+    np.True_
+    """
+    ax = style.own_axes(ax, 4.9, 4.0)
+    plane = style.shown(correlation, "two_time").isel(region=region).transpose("time", "time2").copy()
+    seconds = _seconds(correlation)
+    plane = plane.assign_coords(time=seconds, time2=seconds)
+    np.fill_diagonal(plane.values, np.nan)
+    drawn = style.image(ax, plane, LOOK, _colour_limits(correlation, plane.values, region))
+    drawn.set_interpolation("auto")
+    ax.set(xlabel="$t_1$ (s)", ylabel="$t_2$ (s)")
+    bar = style.host(ax).colorbar(drawn, ax=ax, pad=0.03, aspect=28, extend="both")
+    bar.set_label(LOOK.label)
+    if events is not None:
+        _ticks(ax, style.shown(events, "time").values)
+    ax.set_title(_region_name(correlation, region), loc="left", pad=12 if events is not None else None)
+    return ax
+
+
+@style.paper()
+def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
+    r"""One-time correlation of every region with its error bars and the stretched exponential fitted to it.
+
+    .. math:: g_2(\tau) = b + \beta \exp\left(-2 (\Gamma \tau)^\gamma\right)
+
+    Parameters
+    ----------
+    correlation : Dataset
+        CORRELATION with `g2` (region, delay) and `delay` in s; `g2_error` gives bars; `rate`, `exponent`, `contrast` and
+        `baseline` (region) give the line. A fit that is not finite is not drawn.
+    ax : Axes, optional
+    """
+    ax = style.own_axes(ax)
+    curves, delay = style.shown(correlation, "g2"), style.shown(correlation, "delay").values
+    error = correlation["g2_error"].values if "g2_error" in correlation else np.zeros(curves.shape)
+    fine = np.geomspace(*_positive_range(delay), 200)
+    for k in range(curves.sizes["region"]):
+        colour = style.grain_colour(k + 1)
+        there = (delay > 0) & np.isfinite(curves.values[k])
+        bars = np.where(np.isfinite(error[k]), error[k], 0)[there]
+        shape: dict[str, Any] = {"fmt": "o", "ms": 3.5, "mew": 0, "color": colour, "ecolor": "0.6", "elinewidth": 0.8, "zorder": 2}
+        ax.errorbar(delay[there], curves.values[k][there], bars, label=_region_name(correlation, k), **shape)
+        fit = _kww(correlation, fine, k)
+        if fit is not None:
+            ax.plot(fine, fit, color="black", lw=1.4, label=_fit_text(correlation, k), zorder=3)
+    ax.set(xscale="log", xlabel=r"delay $\tau$ (s)", ylabel=r"$g_2(\tau)$")
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="best")
+    return ax
+
+
+@style.paper()
+def intensity(correlation: xr.Dataset, ax: Axes | None = None, *, events: xr.Dataset | None = None) -> Axes:
+    """Mean counts per pixel of every region against time: what the correlation was normalised by.
+
+    Parameters
+    ----------
+    correlation : Dataset
+        CORRELATION with `mean_count` (region, time).
+    ax : Axes, optional
+    events : Dataset, optional
+        EVENTS; a tick above the trace for each.
+    """
+    ax = style.own_axes(ax, height=2.2)
+    trace = style.shown(correlation, "mean_count")
+    for k in range(trace.sizes["region"]):
+        ax.plot(_seconds(correlation), trace.values[k], lw=0.8, color=style.grain_colour(k + 1), label=_region_name(correlation, k))
+    if events is not None:
+        _ticks(ax, style.shown(events, "time").values, both=False)
+    ax.set(xlabel="time (s)", ylabel="counts per pixel", xlim=style.edges(_seconds(correlation)))
+    if trace.sizes["region"] > 1:
+        ax.legend(loc="best")
+    return ax
+
+
+@style.paper()
+def overview(correlation: xr.Dataset, *, region: int = 0, events: xr.Dataset | None = None) -> Figure:
+    """The two-time map beside the one-time function and the intensity: one figure for a whole series."""
+    made = style.figure(9.2, 4.1)
+    panels = made.subplot_mosaic([["map", "g2"], ["map", "mean"]], width_ratios=[1.25, 1], height_ratios=[1.5, 1])
+    two_time(correlation, panels["map"], region=region, events=events)
+    if "g2" in correlation:
+        g2(correlation, panels["g2"])
+    else:
+        panels["g2"].set_axis_off()
+    if "mean_count" in correlation:
+        intensity(correlation, panels["mean"], events=events)
+    else:
+        panels["mean"].set_axis_off()
+    return made
+
+
+def _seconds(correlation: xr.Dataset) -> np.ndarray:
+    return np.asarray(style.shown(correlation, "time").values, dtype=float)
+
+
+def _colour_limits(correlation: xr.Dataset, plane: np.ndarray, region: int) -> tuple[float, float]:
+    """From 1 to the median beside the diagonal; where nothing survives one frame, to 1 + the fitted contrast."""
+    beside = np.concatenate([np.diagonal(plane, lag) for lag in range(1, min(4, len(plane)))] or [np.array([])])
+    seen = beside[np.isfinite(beside)]
+    if seen.size and np.median(seen) > 1.01:
+        return 1.0, float(np.median(seen))
+    contrast = style.value(correlation, "contrast", region)
+    return 1.0, 1.0 + contrast if contrast is not None and contrast > 0 else 1.1
+
+
+def _ticks(ax: Axes, times: np.ndarray, *, both: bool = True) -> None:
+    """A small triangle outside the frame for every event, on the upper and, for a map, on the right side."""
+    shape: dict[str, Any] = {"color": style.EVENT, "ms": 5.5, "ls": "", "clip_on": False, "mew": 0}
+    ax.plot(times, np.full(times.size, 1.025), "v", transform=ax.get_xaxis_transform(), **shape)
+    if both:
+        ax.plot(np.full(times.size, 1.025), times, "<", transform=ax.get_yaxis_transform(), **shape)
+
+
+def _region_name(correlation: xr.Dataset, region: int) -> str:
+    q = style.value(correlation, "q", region) if "q" in correlation.variables else None
+    return f"region {region + 1}" if q is None else f"$q$ = {q:.4g} nm$^{{-1}}$"
+
+
+def _kww(correlation: xr.Dataset, delay: np.ndarray, region: int) -> np.ndarray | None:
+    """The fitted curve, or None if there is no finite fit."""
+    numbers = [style.value(correlation, name, region) for name in ("rate", "exponent", "contrast", "baseline")]
+    if any(number is None for number in numbers):
+        return None
+    rate, exponent, contrast, baseline = (float(number) for number in numbers if number is not None)
+    return baseline + contrast * np.exp(-2 * (rate * delay) ** exponent)
+
+
+def _fit_text(correlation: xr.Dataset, region: int) -> str:
+    """The fitted rate and exponent with their errors."""
+    texts = []
+    for name, symbol, unit in (("rate", r"\Gamma", " s$^{-1}$"), ("exponent", r"\gamma", "")):
+        found = style.value(correlation, name, region)
+        error = style.value(correlation, f"{name}_error", region)
+        texts.append(f"${symbol}$ = {style.number(found if found is not None else np.nan, error)}{unit}")
+    return ", ".join(texts)
+
+
+def _positive_range(delay: np.ndarray) -> tuple[float, float]:
+    positive = delay[delay > 0]
+    return (float(positive.min()), float(positive.max())) if positive.size > 1 else (0.1, 1.0)

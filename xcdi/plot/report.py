@@ -1,0 +1,228 @@
+"""All pictures of a result, as files, as one quick look, and as one page of HTML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from xcdi.errors import XcdiError
+from xcdi.plot import avalanches, correlation, page, phasing, strain, style, tables
+
+__all__ = ["CAPTIONS", "figures", "html", "picture", "plot_result"]
+
+Result = Mapping[str, xr.Dataset]
+Drawing = Callable[[], Any]
+
+CAPTIONS = {
+    "peak": "Measured Bragg peak: three planes through its middle, counts on a logarithmic scale. Grey pixels are not trusted.",
+    "rocking_curve": "Counts in the box against the rocking angle, with their Poisson error.",
+    "starts": "Residual of every random start of the phase retrieval, best first. Only kept starts are averaged.",
+    "object": "Amplitude, phase and displacement along G in three planes through the centre; lines are grain boundaries.",
+    "strain": "Strain along G and the two tilts. The noise floor is printed and marked on the colour bar; red is tension.",
+    "grains": "Grains, and the spread of the strain over independent starts.",
+    "surface": "Surface of the particle, coloured by the strain just beneath it.",
+    "strain_histogram": "Distribution of the strain, in all voxels and by grain; the shaded band is the noise floor.",
+    "two_time": "Two-time correlation with a tick for each event on both axes; one-time function with its fit; mean intensity.",
+    "score": "Detection score of every frame; a tick marks each event.",
+    "drops": "Drop of the correlation across each event, with error bars; circles are what remains once rigid motion is undone.",
+    "boundary_timeline": "Which boundary each event happened on; larger marks are larger drops, paler ones are less certain.",
+    "boundaries": "Grain boundaries coloured by the number of events on each; thin grey ones saw none.",
+    "boundaries_3d": "The same boundaries in 3D.",
+    "size_distribution": "Sizes of the events: share at least as large as each, with the truncated power law over the fitted range only.",
+}
+REGIONS = 4  # two-time maps drawn of one result; more are in the file
+
+
+def figures(result: Result) -> dict[str, Figure]:
+    """Return every picture the result has data for, by name.
+
+    Parameters
+    ----------
+    result : mapping of str to Dataset
+        What a pipeline returns: any of peak, object, crystal, correlation, events, statistics.
+
+    Returns
+    -------
+    dict of str to Figure
+        Names as in `CAPTIONS`; a second region's two-time map is ``two_time_2``. An unreliable crystal gets no
+        histogram, for its strain is not a statistic.
+
+    Examples
+    --------
+    >>> starts = xr.Dataset({"residual": ("start", [0.03, 0.04])})
+    >>> list(figures({"object": starts}))
+    ['starts']
+    """
+    return {name: _figure(draw()) for name, draw in _drawings(result)}
+
+
+def plot_result(result: Result, out: str | Path, *, title: str = "", dpi: float = 150) -> list[Path]:
+    """Draw everything into PNG files in the folder `out`, and return their paths.
+
+    Parameters
+    ----------
+    result : mapping of str to Dataset
+        As loaded from a result file.
+    out : path
+        Folder, made if it is not there.
+    title : str
+        Begins the names of the files: usually the stem of the result file.
+    dpi : float
+        Dots per inch.
+
+    Raises
+    ------
+    XcdiError
+        If there is nothing in the result that could be drawn.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, made in figures(result).items():
+        path = folder / (f"{title}_{name}.png" if title else f"{name}.png")
+        _save(made, path, dpi)
+        paths.append(path)
+    if not paths:
+        raise XcdiError(
+            f"nothing to draw in a result of {', '.join(result) or 'no parts'}; expected one of peak, object, crystal, correlation"
+        )
+    return paths
+
+
+def picture(result: Result, path: str | Path, *, dpi: float = 110) -> None:
+    """Write one quick PNG: the two-time map if there is one, else the strain, else the starts, else the peak.
+
+    The file is written aside and renamed, so whoever looks at `path` always sees a whole picture.
+
+    Raises
+    ------
+    XcdiError
+        If the result has none of these.
+    """
+    wanted = ("two_time", "strain", "object", "starts", "peak", "size_distribution", "drops")
+    known = dict(_drawings(result))
+    for name in wanted:
+        if name in known:
+            return _save(_figure(known[name]()), Path(path), dpi)
+    raise XcdiError(f"nothing to draw in a result of {', '.join(result) or 'no parts'}")
+
+
+def html(
+    results: Sequence[Result],
+    path: str | Path,
+    *,
+    title: str,
+    score_rows: Sequence[Mapping[str, Any]] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one self-contained page: figures of merit, tables, pictures, settings; no script and no network.
+
+    Parameters
+    ----------
+    results : sequence of results
+        Drawn one after the other.
+    path : path
+        HTML file; written aside and renamed.
+    title : str
+        Heading of the page.
+    score_rows : sequence of mappings, optional
+        Comparison with a known truth: keys name, measured, bar, pass.
+    provenance : mapping, optional
+        Settings, version, source; long texts unfold.
+    """
+    parts = [tables.score(list(score_rows))] if score_rows else []
+    for result in results:
+        parts += _sections(result)
+    if provenance:
+        parts += [page.heading("Where the numbers come from"), *tables.provenance(provenance)]
+    _aside(Path(path), lambda aside: aside.write_text(page.document(title, parts), encoding="utf-8"))
+
+
+def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
+    """Name and recipe of every picture that can be drawn; nothing is drawn yet."""
+    if "peak" in result:
+        yield "peak", lambda: phasing.peak_slices(result["peak"])
+        yield "rocking_curve", lambda: phasing.rocking_curve(result["peak"])
+    if "object" in result and "residual" in result["object"]:
+        yield "starts", lambda: phasing.residuals(result["object"])
+    if "crystal" in result:
+        yield from _of_crystal(result["crystal"])
+    if "correlation" in result:
+        events = result.get("events")
+        for k in range(min(REGIONS, result["correlation"].sizes["region"])):
+            name = "two_time" if k == 0 else f"two_time_{k + 1}"
+            yield name, partial(correlation.overview, result["correlation"], region=k, events=events)
+    if "events" in result:
+        yield from _of_events(result)
+    if "statistics" in result and "ccdf" in result["statistics"]:
+        yield "size_distribution", lambda: avalanches.size_distribution(result["statistics"])
+
+
+def _of_crystal(crystal: xr.Dataset) -> Iterator[tuple[str, Drawing]]:
+    for name, wanted in (
+        ("object", ("amplitude", "phase", "displacement")),
+        ("strain", ("strain", "tilt_1", "tilt_2")),
+        ("grains", ("grain", "strain_error")),
+    ):
+        if any(quantity in crystal for quantity in wanted):
+            yield name, partial(strain.slices, crystal, names=wanted)
+    if "strain" in crystal and bool(np.any(crystal["strain"].notnull())):
+        if "amplitude" in crystal:
+            yield "surface", lambda: strain.isosurface(crystal)
+        if crystal.attrs.get("grade") != "unreliable":
+            yield "strain_histogram", lambda: strain.histogram(crystal)
+
+
+def _of_events(result: Result) -> Iterator[tuple[str, Drawing]]:
+    events = result["events"]
+    seconds = result["correlation"]["time"].values if "correlation" in result else None
+    if "score_trace" in events:
+        yield "score", lambda: avalanches.score(events, time=seconds)
+    if "drop" in events:
+        yield "drops", lambda: avalanches.drops(events)
+    if "boundary_i" in events and bool(np.any(events["boundary_i"] > 0)):
+        yield "boundary_timeline", lambda: avalanches.boundary_timeline(events)
+        if "grain" in result.get("crystal", {}):
+            yield "boundaries", lambda: avalanches.boundary_slices(result["crystal"], events)
+            yield "boundaries_3d", lambda: avalanches.boundary_map(result["crystal"], events)
+
+
+def _figure(drawn: Any) -> Figure:
+    return drawn if isinstance(drawn, Figure) else drawn.get_figure()
+
+
+def _save(made: Figure, path: Path, dpi: float) -> None:
+    """Write a PNG aside, then rename it."""
+    with style.paper():
+        _aside(path, lambda aside: made.savefig(aside, format="png", dpi=dpi, bbox_inches="tight"))
+
+
+def _aside(path: Path, write: Callable[[Path], Any]) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _sections(result: Result) -> Iterator[str]:
+    """Tables and pictures of one result."""
+    yield page.heading(_name(result), warning=strain.grade_text(result["crystal"]) if "crystal" in result else "")
+    yield from tables.of_result(result)
+    for name, draw in _drawings(result):
+        stem = name if name in CAPTIONS else name.rsplit("_", 1)[0]
+        yield page.picture(_figure(draw()), CAPTIONS[stem])
+
+
+def _name(result: Result) -> str:
+    """What the result is of."""
+    words = {"crystal": "Crystal", "correlation": "Correlation", "events": "Events", "statistics": "Statistics"}
+    return ", ".join(word for part, word in words.items() if part in result) or "Result"

@@ -1,0 +1,325 @@
+"""A crystal in pictures: slices of amplitude, phase, strain and tilt, the surface in colour, the histogram."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from mpl_toolkits.mplot3d import Axes3D
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from skimage.measure import marching_cubes
+
+from xcdi.errors import SchemaError
+from xcdi.plot import style
+from xcdi.plot.style import LOOKS, Look
+
+__all__ = ["NAMES", "PLANES", "SEEN", "box", "cropped", "grade_text", "grain_lines", "grain_segments", "histogram", "isosurface", "slices"]
+
+PLANES = (("y", "x"), ("y", "z"), ("z", "x"))  # (up, right): along the beam, from the side, from above
+NAMES = ("amplitude", "phase", "displacement", "strain", "tilt_1", "tilt_2")
+LIGHT = np.array([0.35, 0.75, -0.56])  # comes from up left, in front
+SEEN = {("y", "x"): "along the beam", ("y", "z"): "from the side", ("z", "x"): "from above"}
+
+
+@style.paper()
+def slices(crystal: xr.Dataset, *, names: Sequence[str] = NAMES, at: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Figure:
+    """Three orthogonal slices of every quantity in `names` that the crystal has, one row each.
+
+    Parameters
+    ----------
+    crystal : Dataset
+        CRYSTAL: variables (z, y, x) with coordinates in nm, y up and z along the beam.
+    names : sequence of str
+        Which quantities, out of `LOOKS`; those the crystal lacks are left out.
+    at : (float, float, float)
+        Where the planes cut, (x, y, z) in nm.
+
+    Returns
+    -------
+    Figure
+        Colour limits are shared by the three planes of a row. Grey is outside the particle, lines are grain boundaries,
+        the arrow is the scattering vector. The noise floor of the strain is printed and marked on the colour bar. A
+        reconstruction graded unreliable is hatched, and the title says so.
+
+    Raises
+    ------
+    SchemaError
+        If the crystal has none of `names`.
+
+    Examples
+    --------
+    >>> axis = np.array([-50.0, 0.0, 50.0])
+    >>> ball = xr.Dataset({"strain": (("z", "y", "x"), np.zeros((3, 3, 3)))}, {"z": axis, "y": axis, "x": axis})
+    >>> len(slices(ball).axes)  # three planes and a colour bar
+    4
+    """
+    names = [name for name in names if name in crystal]
+    if not names:
+        raise SchemaError(f"a crystal without any of {', '.join(NAMES)} cannot be drawn; it has {', '.join(map(str, crystal.data_vars))}")
+    crystal = cropped(crystal)
+    wide = [_extent(crystal, right) for _, right in PLANES]
+    tall = max(_extent(crystal, up) for up, _ in PLANES) * 4.6 / sum(wide)  # inches, beside tick labels and colour bar
+    made = style.figure(style.DOUBLE, len(names) * (tall + 0.06) + 0.75 + 0.2 * bool(grade_text(crystal)))
+    made.set_layout_engine("compressed", w_pad=0.05, h_pad=0.03, hspace=0.0, wspace=0.0)
+    grid = made.subplots(len(names), 3, squeeze=False, width_ratios=wide)
+    for row, name in zip(grid, names, strict=True):
+        _row(row, crystal, name, at)
+    for ax, (up, right) in zip(grid[0], PLANES, strict=True):
+        ax.set_title(SEEN[up, right])
+    for ax, (_, right) in zip(grid[-1], PLANES, strict=True):
+        ax.set_xlabel(f"${right}$ (nm)")
+    _decorate(grid[0], crystal)
+    if grade_text(crystal):
+        made.suptitle(grade_text(crystal), fontsize=10, color=style.EVENT)
+    return made
+
+
+@style.paper()
+def isosurface(
+    crystal: xr.Dataset, ax: Axes3D | None = None, *, name: str = "strain", level: float = 0.3, view: tuple[float, float] = (22.0, -55.0)
+) -> Axes3D:
+    """The surface of the particle in 3D, coloured by what lies just beneath it.
+
+    Parameters
+    ----------
+    crystal : Dataset
+        CRYSTAL with `amplitude` (z, y, x) and the quantity `name`.
+    ax : Axes, optional
+        Axes of projection "3d".
+    name : str
+        Quantity that colours the surface.
+    level : float
+        Amplitude of the surface as a share of the 99.8th percentile of the amplitude.
+    view : (float, float)
+        Elevation and azimuth of the eye, deg.
+
+    Returns
+    -------
+    Axes
+        Axes in nm, y upwards. Grey where `name` is not known beneath the surface.
+    """
+    look = LOOKS[name]
+    amplitude, values = style.shown(crystal, "amplitude"), style.shown(crystal, name) * look.scale
+    ax = style.own_axes_3d(ax)
+    inside = np.where(crystal["support"], values, np.nan) if "support" in crystal else values.values
+    between = style.limits(inside, look.kind)
+    corners, colours = _surface(amplitude, inside, level * style.limits(amplitude.values, "positive")[1], look, between)
+    ax.add_collection3d(Poly3DCollection(corners, facecolors=colours, edgecolors="none", antialiased=False))
+    box(ax, crystal)
+    ax.view_init(*view, vertical_axis="y")
+    style.colour_bar([ax], style.colormap(look), between, look.label, shrink=0.62, pad=0.12)
+    ax.set_title(grade_text(crystal))
+    return ax
+
+
+@style.paper()
+def histogram(crystal: xr.Dataset, ax: Axes | None = None, *, bins: int = 81) -> Axes:
+    """How the strain is distributed over the particle and over its grains, beside the noise floor.
+
+    Parameters
+    ----------
+    crystal : Dataset
+        CRYSTAL with `strain` (z, y, x); `grain` adds one line per grain.
+    ax : Axes, optional
+    bins : int
+        Number of bins.
+
+    Returns
+    -------
+    Axes
+        Share of voxels per bin. A width like that of the shaded band is noise, not strain.
+    """
+    ax = style.own_axes(ax)
+    look = LOOKS["strain"]
+    strain = (style.shown(crystal, "strain") * look.scale).values
+    inside = np.isfinite(strain) & (crystal["support"].values if "support" in crystal else True)
+    reach = 1.6 * style.limits(strain[inside], "symmetric")[1]
+    where = np.linspace(-reach, reach, bins + 1).tolist()
+    weight = 100 / max(1, inside.sum())
+    ax.hist(strain[inside], where, weights=np.full(inside.sum(), weight), color="0.8", label="all voxels")
+    for k in _labels(crystal):
+        grain = inside & (crystal["grain"].values == k)
+        colour = style.grain_colour(k)
+        ax.hist(strain[grain], where, weights=np.full(grain.sum(), weight), histtype="step", color=colour, lw=1.3, label=f"grain {k}")
+    floor = style.value(crystal, "noise_floor")
+    if floor is not None:
+        ax.axvspan(-floor * look.scale, floor * look.scale, color="#e69f00", alpha=0.25, lw=0, label=f"noise floor ±{_power(floor)}")
+    ax.set(xlabel=look.label, ylabel="voxels (%)", title=grade_text(crystal), xlim=(-reach, reach))
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def grade_text(dataset: xr.Dataset) -> str:
+    """Return what the reproducibility of the reconstruction allows one to say, or nothing if it is good or not graded.
+
+    Examples
+    --------
+    >>> grade_text(xr.Dataset(attrs={"grade": "unreliable"}))
+    'UNRELIABLE reconstruction: do not read numbers from this map'
+    """
+    grade = dataset.attrs.get("grade", "good")
+    return {
+        "unreliable": "UNRELIABLE reconstruction: do not read numbers from this map",
+        "limited": "limited reproducibility: maps only, no statistics",
+    }.get(grade, "")
+
+
+def grain_lines(ax: Axes, labels: xr.DataArray, *, colour: str = "black", width: float = 0.9) -> None:
+    """Draw a line between neighbouring pixels of different grains.
+
+    Parameters
+    ----------
+    ax : Axes
+    labels : DataArray, shape (up, right)
+        Grain numbers, 0 outside, with coordinates in nm.
+    colour, width
+        Of the lines, which carry a thin white rim.
+    """
+    segments, _ = grain_segments(labels)
+    for shade, thick in (("white", width + 1.2), (colour, width)):
+        ax.add_collection(LineCollection(segments, colors=shade, linewidths=thick, capstyle="projecting"))
+
+
+def grain_segments(labels: xr.DataArray) -> tuple[list[list[tuple[float, float]]], list[tuple[int, int]]]:
+    """Return the line pieces between pixels of different grains in a plane, and the two grains of each piece.
+
+    Examples
+    --------
+    >>> labels = xr.DataArray([[1, 2]], {"y": [0.0], "x": [0.0, 10.0]}, ("y", "x"))
+    >>> grain_segments(labels)
+    ([[(5.0, -0.5), (5.0, 0.5)]], [(1, 2)])
+    """
+    up, right = (labels[d].values for d in labels.dims)
+    low, left = style.edges(up)[0], style.edges(right)[0]
+    high, wide = 2 * (float(up[0]) - low), 2 * (float(right[0]) - left)
+    here = labels.values
+    segments, pairs = [], []
+    for i, j in np.argwhere((here[:, 1:] != here[:, :-1]) & (here[:, 1:] > 0) & (here[:, :-1] > 0)):
+        x, y = left + wide * (j + 1), low + high * i
+        segments.append([(float(x), float(y)), (float(x), float(y + high))])
+        pairs.append(here[i, j : j + 2])
+    for i, j in np.argwhere((here[1:] != here[:-1]) & (here[1:] > 0) & (here[:-1] > 0)):
+        x, y = left + wide * j, low + high * (i + 1)
+        segments.append([(float(x), float(y)), (float(x + wide), float(y))])
+        pairs.append(here[i : i + 2, j])
+    return segments, [(int(min(pair)), int(max(pair))) for pair in pairs]
+
+
+def _row(row: Sequence[Axes], crystal: xr.Dataset, name: str, at: tuple[float, float, float]) -> None:
+    """Three planes of one quantity with one colour bar."""
+    look = LOOKS[name]
+    volume = _volume(crystal, name)
+    between = style.limits(volume.values, look.kind)
+    for ax, (up, right) in zip(row, PLANES, strict=True):
+        (across,) = {"x", "y", "z"} - {up, right}
+        cut = {across: at["xyz".index(across)]}
+        drawn = style.image(ax, volume.sel(cut, method="nearest").transpose(up, right), look, between)
+        if "grain" in crystal and name != "grain":
+            grain_lines(ax, crystal["grain"].sel(cut, method="nearest").transpose(up, right))
+        if crystal.attrs.get("grade") == "unreliable":
+            cover = Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, hatch="///", edgecolor="0.35", lw=0, alpha=0.7)
+            ax.add_patch(cover)
+        ax.set_ylabel(f"${up}$ (nm)" if across != "x" else "", labelpad=1)
+        ax.tick_params(labelbottom=ax.get_subplotspec().is_last_row(), labelleft=across != "x")  # type: ignore[union-attr]
+        ax.locator_params(nbins=4)
+    _row_bar(row, drawn, look, style.value(crystal, "noise_floor") if name == "strain" else None)
+
+
+def _row_bar(row: Sequence[Axes], drawn: AxesImage, look: Look, floor: float | None) -> None:
+    """The colour bar of a row, with the noise floor marked and printed."""
+    extend = "both" if look.kind == "symmetric" else "neither"
+    bar = style.host(row[0]).colorbar(drawn, ax=row, pad=0.015, aspect=13, extend=extend)
+    bar.set_label(look.label if floor is None else f"{look.label}\nnoise floor ±{floor * look.scale:.2g}")
+    if look.kind == "cyclic":
+        bar.set_ticks([-np.pi, 0, np.pi], labels=["−π", "0", "π"])
+    if look.kind == "labels":
+        bar.set_ticks(list(range(1, drawn.get_cmap().N + 1)))
+    if floor is not None:
+        bar.ax.axhline(floor * look.scale, color="black", lw=0.9)
+        bar.ax.axhline(-floor * look.scale, color="black", lw=0.9)
+
+
+def _volume(crystal: xr.Dataset, name: str) -> xr.DataArray:
+    """The quantity in display units, NaN outside the particle (the amplitude is shown everywhere)."""
+    volume = crystal[name] * LOOKS[name].scale
+    if name == "grain":
+        return volume.where(volume > 0)
+    return volume.where(crystal["support"]) if "support" in crystal and name != "amplitude" else volume
+
+
+def cropped(crystal: xr.Dataset, margin: int = 2) -> xr.Dataset:
+    """Return the box around the support, a few voxels wider."""
+    if "support" not in crystal or not bool(crystal["support"].any()):
+        return crystal
+    box = {}
+    for dim in ("z", "y", "x"):
+        there = np.flatnonzero(crystal["support"].any([d for d in ("z", "y", "x") if d != dim]).values)
+        box[dim] = slice(max(0, there[0] - margin), there[-1] + margin + 1)
+    return crystal.isel(box)
+
+
+def _decorate(row: Sequence[Axes], crystal: xr.Dataset) -> None:
+    """A scale bar, and the direction of the scattering vector in each plane."""
+    style.scale_bar(row[0])
+    g = style.vector(crystal, "q_peak")
+    if g is None or not np.any(g):
+        return
+    for ax, (up, right) in zip(row, PLANES, strict=True):
+        arrow = np.array([g["xyz".index(right)], g["xyz".index(up)]]) / np.linalg.norm(g)
+        if np.linalg.norm(arrow) > 0.3:
+            tail, head = (0.84, 0.12) - 0.09 * arrow, (0.84, 0.12) + 0.09 * arrow
+            look = {"arrowstyle": "-|>", "lw": 1.4, "color": "black", "path_effects": style.halo()}
+            ax.annotate("", head, tail, "axes fraction", "axes fraction", arrowprops=look)
+            ax.text(0.84, 0.19, "$G$", transform=ax.transAxes, ha="center", path_effects=style.halo())
+
+
+def _surface(
+    amplitude: xr.DataArray, inside: np.ndarray, level: float, look: Look, between: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (face, 3, 3) of the surface in nm as x, y, z and the shaded colour (face, 4) of each face."""
+    axes = [amplitude[d].values for d in ("z", "y", "x")]
+    steps = [float(a[1] - a[0]) for a in axes]
+    padded = np.pad(amplitude.transpose("z", "y", "x").values, 1)
+    if not padded.max() > level > 0:
+        raise SchemaError(f"no surface at amplitude {level:.3g}: the largest amplitude is {padded.max():.3g}; choose another level")
+    points, faces, normals, _ = marching_cubes(padded, level, gradient_direction="descent")
+    beneath = np.rint(points - 1.5 * normals).astype(int) - 1  # normals point outwards
+    seen = inside[tuple(np.clip(beneath[:, k], 0, n - 1) for k, n in enumerate(inside.shape))][faces]
+    shade = (np.ma.masked_invalid(seen).mean(1) - between[0]) / (between[1] - between[0])
+    rgba = style.colormap(look)(shade)
+    outwards = normals[faces].mean(1)[:, ::-1]
+    rgba[:, :3] *= (0.74 + 0.26 * np.clip(outwards @ LIGHT, -1, 1))[:, None]
+    return ((points - 1) * steps + [a[0] for a in axes])[:, ::-1][faces], rgba
+
+
+def box(ax: Axes3D, crystal: xr.Dataset) -> None:
+    """Give the 3D axes the extent of the particle in nm, all three to the same scale."""
+    around = cropped(crystal)
+    for dim in "xyz":
+        getattr(ax, f"set_{dim}lim")(*style.edges(around[dim].values))
+        getattr(ax, f"set_{dim}label")(f"${dim}$ (nm)", labelpad=2)
+    ax.set_box_aspect([_extent(around, dim) for dim in "xyz"])
+    ax.locator_params(nbins=4)
+    ax.tick_params(pad=0, labelsize=8)
+
+
+def _extent(crystal: xr.Dataset, dim: str) -> float:
+    """Length of the box along `dim` in nm."""
+    first, last = style.edges(crystal[dim].values)
+    return last - first
+
+
+def _labels(crystal: xr.Dataset) -> list[int]:
+    """Numbers of the grains, without the outside."""
+    return [int(k) for k in np.unique(crystal["grain"].values) if k > 0] if "grain" in crystal else []
+
+
+def _power(value: float) -> str:
+    """A small number as a times ten to the minus three."""
+    return f"{value * 1e3:.2g}$\\times10^{{-3}}$"
