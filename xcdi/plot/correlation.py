@@ -13,7 +13,7 @@ from xcdi.plot import style
 
 __all__ = ["g2", "intensity", "overview", "two_time"]
 
-LOOK = style.Look("two-time correlation $C(t_1, t_2)$", "viridis", kind="range")
+LOOK = style.Look("$C(t_1, t_2)$", "viridis", kind="range")
 
 
 @style.paper()

@@ -233,7 +233,7 @@ def image(ax: Axes, plane: xr.DataArray, look: Look, between: tuple[float, float
         np.ma.masked_invalid(plane.values),
         origin="lower",
         extent=(*edges(plane[right].values), *edges(plane[up].values)),
-        cmap=colormap(look, round(between[1])),
+        cmap=colormap(look, int(between[1])),
         vmin=between[0],
         vmax=between[1],
         interpolation="nearest",
