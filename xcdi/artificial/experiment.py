@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xcdi.artificial import detector, files, particle, profiles, scattering, slips, truth
+from xcdi.artificial import detector, files, particle, profiles, scattering, slips, speckle, truth
 from xcdi.artificial.drops import drops
 from xcdi.artificial.instrument import sampling, series_angle_deg
 from xcdi.artificial.profiles import Profile
@@ -28,15 +28,17 @@ def simulate(name: str, out: str | Path, profile: str = "nano", seed: int = 0, *
     Parameters
     ----------
     name : str
-        ``"particle"``: a rocking scan and a series of one polycrystalline particle, as detector files.
+        ``"particle"``: a rocking scan and a series of one polycrystalline particle, as detector files;
+        ``"speckle"``: a plain stack of frames whose two-time correlation is known exactly.
     out : str or Path
         Folder; made if absent. Files of the same name in it are replaced.
     profile : str
-        Size of the experiment, a key of :data:`xcdi.artificial.profiles.PROFILES`.
+        Size of the experiment: ``"pico"``, ``"nano"``, ``"std"`` or ``"full"``.
     seed : int
         The same seed gives the same bytes.
     **options
-        Single values of :class:`xcdi.artificial.profiles.Profile` to change, as ``events=False``.
+        Single values of :class:`xcdi.artificial.profiles.Profile`, or :class:`xcdi.artificial.speckle.Speckle`,
+        to change, as ``events=False``.
 
     Raises
     ------
@@ -133,4 +135,4 @@ def _box_in_window(p: Profile) -> slice:
     return slice(start, start + p.box)
 
 
-EXPERIMENTS: dict[str, Callable[[Path, str, int, dict[str, Any]], None]] = {"particle": simulate_particle}
+EXPERIMENTS: dict[str, Callable[[Path, str, int, dict[str, Any]], None]] = {"particle": simulate_particle, "speckle": speckle.write_speckle}
