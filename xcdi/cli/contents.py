@@ -1,0 +1,60 @@
+"""What stands in an HDF5 file, without following links out of it and without reading data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xcdi.errors import XcdiError
+
+__all__ = ["contents"]
+
+LINES = 500  # a file with a million groups is not a file to print
+DEPTH = 12
+
+
+def contents(file: Path) -> Iterator[str]:
+    """Yield one line per group and dataset: name, shape, type, units.
+
+    Raises
+    ------
+    XcdiError
+        If it is no HDF5 file.
+    """
+    import h5py
+
+    file.open("rb").close()  # an absent file says so itself
+    if not h5py.is_hdf5(file):
+        raise XcdiError(f"{file}: not an HDF5 file ({file.stat().st_size} bytes)")
+    with h5py.File(file, "r") as handle:
+        for number, line in enumerate(_walk(handle, 0)):
+            if number == LINES:
+                yield f"... and more; the first {LINES} lines are shown"
+                return
+            yield line
+
+
+def _walk(group: Any, depth: int) -> Iterator[str]:
+    import h5py
+
+    for name in group:
+        indent = "  " * depth
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            yield f"{indent}{name} → {link.filename}:{link.path}"
+        elif isinstance(link, h5py.SoftLink):
+            yield f"{indent}{name} → {link.path}"
+        elif isinstance(group[name], h5py.Dataset):
+            yield f"{indent}{name}  {_dataset(group[name])}"
+        else:
+            yield f"{indent}{name}/"
+            if depth < DEPTH:
+                yield from _walk(group[name], depth + 1)
+
+
+def _dataset(dataset: Any) -> str:
+    shape = " × ".join(map(str, dataset.shape)) if dataset.shape else "one value"
+    units = dataset.attrs.get("units", "")
+    text = units.decode(errors="replace") if isinstance(units, bytes) else units
+    return f"{shape} {dataset.dtype}{f'  [{text}]' if isinstance(text, str) and text else ''}"

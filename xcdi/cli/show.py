@@ -1,0 +1,72 @@
+"""``xcdi show``: what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from xcdi import settings
+from xcdi.beamline import beamline_names, load_beamline
+from xcdi.errors import XcdiError
+from xcdi.jobs import pipelines
+
+__all__ = ["show"]
+
+
+def show(subject: str, name: str | None) -> int:
+    """Print one subject; `name` is the pipeline of ``settings``, the file of ``file``."""
+    if subject == "settings":
+        print(settings.template(pipelines.find(_needed(name, "show settings PIPELINE")).Settings))
+        return 0
+    if subject == "file":
+        from xcdi.cli.contents import contents
+
+        for line in contents(Path(_needed(name, "show file F"))):
+            print(line)
+        return 0
+    if name is not None:
+        raise XcdiError(f"show {subject} takes no name, got {name!r}")
+    _table({"pipelines": _pipelines, "beamlines": _beamlines, "moves": _moves, "corrections": _corrections}[subject]())
+    return 0
+
+
+def _pipelines() -> dict[str, str]:
+    return {name: pipelines.first_line(path) for name, path in pipelines.names().items()}
+
+
+def _beamlines() -> dict[str, str]:
+    found = {}
+    for name, path in beamline_names().items():
+        beamline = load_beamline(name)
+        size = " × ".join(map(str, beamline.detector.shape)) if beamline.detector.shape else "size from the frames"
+        found[name] = f"{beamline.format}, detector {size}  {path}"
+    return found
+
+
+def _moves() -> dict[str, str]:
+    from xcdi.kernels.phasing import moves
+
+    return _offered(moves)
+
+
+def _corrections() -> dict[str, str]:
+    from xcdi.stages import corrections
+
+    return {name: line for name, line in _offered(corrections).items() if name not in ("apply", "find_bad_pixels")}
+
+
+def _offered(module: ModuleType) -> dict[str, str]:
+    return {name: (getattr(module, name).__doc__ or "").partition("\n")[0] for name in module.__all__}
+
+
+def _table(rows: Mapping[str, str]) -> None:
+    width = max(map(len, rows), default=0)
+    for name, line in rows.items():
+        print(f"{name:<{width}}  {line}")
+
+
+def _needed(name: str | None, usage: str) -> str:
+    if name is None:
+        raise XcdiError(f"expected a name: xcdi {usage}")
+    return name

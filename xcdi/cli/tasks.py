@@ -1,0 +1,124 @@
+"""From the words of the command line to jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from xcdi import settings as settings_files
+from xcdi.cli.output import usable_cores
+from xcdi.errors import XcdiError
+from xcdi.jobs import pipelines
+from xcdi.jobs.job import Job
+from xcdi.jobs.making import experiments, make_job
+
+__all__ = ["Request", "chosen_settings", "jobs_of", "live_job", "prepare", "ready_folder"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, as it was written."""
+
+    pipeline: str
+    path: Path | None
+    scans: list[str]
+    beamline: str
+    settings: Path | None
+    assignments: list[str]
+    device: str
+    out: Path
+    workers: int | None
+    chunk: int
+    redo: bool = False
+
+    @property
+    def threads(self) -> int:
+        """Workers asked for; every core this process may use, or one for a GPU, where none were."""
+        return self.workers or (1 if self.device == "gpu" else usable_cores())
+
+
+def prepare(request: Request) -> tuple[ModuleType, Any]:
+    """Limit threads, then import the pipeline and build its settings: all that can fail before a file is opened."""
+    from xcdi.jobs.processes import use_threads
+
+    use_threads(request.threads)
+    pipeline = pipelines.find(request.pipeline)
+    chosen = chosen_settings(request, pipeline)
+    if not pipelines.reads_results(pipeline):
+        _known_beamline(request)
+    if request.device == "gpu":
+        from xcdi.backend import gpu_library
+
+        gpu_library()
+    return pipeline, chosen
+
+
+def chosen_settings(request: Request, pipeline: ModuleType) -> Any:
+    """The pipeline's settings: defaults, then the file, then every ``--set``."""
+    chosen = settings_files.read(pipeline.Settings, request.settings) if request.settings else pipeline.Settings()
+    for assignment in request.assignments:
+        chosen = settings_files.override(chosen, assignment)
+    return chosen
+
+
+def jobs_of(request: Request, pipeline: ModuleType, chosen: Any) -> list[Job]:
+    """One job per scan that was named, or per scan that is there.
+
+    Raises
+    ------
+    XcdiError
+        If there is no scan at all, or one is named twice.
+    """
+    assert request.path is not None
+    common: dict[str, Any] = {
+        "settings": settings_files.to_toml(chosen),
+        "device": request.device,
+        "out": request.out,
+        "redo": request.redo,
+    }
+    if pipelines.reads_results(pipeline):
+        return [make_job(request.pipeline, [request.path, *map(Path, request.scans)], workers=request.threads, **common)]
+    scans = request.scans or experiments(request.path, request.beamline, pipeline, chosen)
+    if not scans:
+        raise XcdiError(f"{request.path}: no scan for {request.pipeline} here, by beamline {request.beamline!r}")
+    twice = sorted({scan for scan in scans if scans.count(scan) > 1})
+    if twice:
+        raise XcdiError(f"scan {twice[0]!r} is named twice; name each once")
+    return [make_job(request.pipeline, request.path, scan, beamline=request.beamline, chunk=request.chunk, **common) for scan in scans]
+
+
+def live_job(request: Request, pipeline: ModuleType, chosen: Any) -> Job:
+    """The job of a scan that may not be there yet."""
+    if pipelines.reads_results(pipeline):
+        raise XcdiError(f"{request.pipeline} reads results, not scans; use 'xcdi run {request.pipeline} RESULT...'")
+    assert request.path is not None
+    return make_job(
+        request.pipeline,
+        request.path,
+        request.scans[0] if request.scans else "",
+        beamline=request.beamline,
+        settings=settings_files.to_toml(chosen),
+        device=request.device,
+        out=request.out,
+        workers=request.threads,
+        chunk=request.chunk,
+        redo=request.redo,
+    )
+
+
+def ready_folder(out: Path) -> None:
+    """Make the folder of the results, or say why it cannot be."""
+    blocker = next((place for place in [out, *out.parents] if place.exists()), None)
+    if blocker is not None and not blocker.is_dir():
+        raise XcdiError(f"{blocker}: is a file, expected a folder for the results; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _known_beamline(request: Request) -> None:
+    from xcdi.beamline import beamline_names, load_beamline
+
+    if not request.beamline:
+        raise XcdiError(f"{request.pipeline} needs --beamline; there is {', '.join(beamline_names()) or 'none yet'}, or your own file.toml")
+    load_beamline(request.beamline)

@@ -1,0 +1,140 @@
+"""One growing scan: the same pipeline as batch, fed while the detector writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from xcdi.errors import XcdiError
+from xcdi.jobs import pipelines
+from xcdi.jobs.ahead import Ahead
+from xcdi.jobs.job import Job
+from xcdi.jobs.lock import locked
+from xcdi.jobs.one import threads
+from xcdi.jobs.origin import save
+
+__all__ = ["Update", "publish", "watch"]
+
+SHARE = 0.2  # of the time at most goes into latest.h5 and latest.png
+
+
+@dataclass(frozen=True)
+class Update:
+    """Where a live scan stands.
+
+    Attributes
+    ----------
+    seconds : float
+        Since the start of watching.
+    frames : int
+        Frames in the result.
+    waiting : int
+        Frames read from the file that are not in the result yet.
+    lag_s : float
+        Age of the newest frame in the result, since it was read [s].
+    summary : str
+        The pipeline's own line.
+    path : str
+        The final result; empty until it is written.
+    """
+
+    scan: str
+    seconds: float
+    frames: int
+    waiting: int
+    lag_s: float
+    summary: str
+    path: str = ""
+
+
+def watch(
+    job: Job, *, block: int = 16, poll_s: float = 0.2, patience_s: float = 30.0, every_s: float = 3.0, stop: Event | None = None
+) -> Iterator[Update]:
+    """Fold a pipeline over a scan while it grows.
+
+    Parameters
+    ----------
+    job : Job
+        The scan; its pipeline has a ``watch``.
+    block : int
+        Frames taken at a time. The final result does not depend on it.
+    poll_s, patience_s : float
+        Seconds between two looks at the file; seconds without a new frame before the end.
+    every_s : float
+        Least seconds between two updates of ``latest.h5`` and ``latest.png``; longer where they take long to write.
+    stop : Event, optional
+        Set it to finish early: what was read is written.
+
+    Yields
+    ------
+    Update
+        After every block, and once more when the final result, bit for bit that of a batch run over the same
+        frames, is written to ``job.output``.
+
+    Raises
+    ------
+    XcdiError
+        If no frame came, or reading failed; what came before is written first.
+    """
+    pipeline = pipelines.find(job.pipeline)
+    if not hasattr(pipeline, "watch"):
+        raise XcdiError(f"{job.pipeline_name} cannot be fed block by block; it takes whole scans as they complete")
+    chosen, text = pipelines.settings_of(job, pipeline)
+    Path(job.out).mkdir(parents=True, exist_ok=True)
+    begin, due, result = time.monotonic(), 0.0, None
+    with locked(job.output), threads(job.workers):
+        feed = Ahead(_blocks(job, block, poll_s, patience_s), stop or Event(), fetch=_in_memory, size=_usable_frames)
+        for result in pipeline.watch(feed, chosen, device=job.device, workers=job.workers):
+            if time.monotonic() >= due:
+                due = _next_time(publish(result, job, text), every_s)
+            yield _update(job, feed, begin, pipeline.summary(result))
+        if result is None:
+            raise feed.error or XcdiError(f"{job.path}: no frame of scan {job.scan!r} came before the end")
+        publish(result, job, text)
+        save(result, job, text, frames=[feed.given], complete=_whole(feed))
+        yield replace(_update(job, feed, begin, pipeline.summary(result)), path=str(job.output))
+    if feed.error is not None:
+        raise feed.error
+
+
+def publish(result: dict[str, Any], job: Job, text: str) -> float:
+    """Bring ``latest.h5`` and ``latest.png`` up to date, each whole at any moment; return the seconds it took."""
+    from xcdi.plot import report
+
+    begin = time.monotonic()
+    out = Path(job.out)
+    save(result, job, text, complete=False, path=out / "latest.h5")
+    report.picture(result, out / "latest.png")
+    return time.monotonic() - begin
+
+
+def _blocks(job: Job, block: int, poll_s: float, patience_s: float) -> Iterator[Any]:
+    from xcdi import io
+
+    return io.follow(job.path, job.scan, job.beamline, block=block, poll_s=poll_s, patience_s=patience_s)
+
+
+def _in_memory(block: Any) -> Any:
+    return block.load()
+
+
+def _usable_frames(block: Any) -> int:
+    return int(block.frame_ok.sum())
+
+
+def _whole(feed: Ahead) -> bool:
+    """Whether the scan ended by itself and nothing of it is missing."""
+    return feed.error is None and not feed.stop.is_set() and bool(feed.last.attrs.get("complete", False))
+
+
+def _update(job: Job, feed: Ahead, begin: float, summary: str) -> Update:
+    now = time.monotonic()
+    return Update(job.scan, now - begin, feed.given, feed.fetched - feed.given, now - feed.fetched_at, summary)
+
+
+def _next_time(took_s: float, every_s: float) -> float:
+    return time.monotonic() + max(every_s, took_s / SHARE)

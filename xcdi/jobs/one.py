@@ -1,0 +1,73 @@
+"""One job: open the scan, run the pipeline, save the result whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from xcdi.jobs import pipelines
+from xcdi.jobs.job import MENDABLE, Job, Outcome, one_line
+from xcdi.jobs.lock import locked
+from xcdi.jobs.making import members
+from xcdi.jobs.origin import frames_of, is_done, save
+
+__all__ = ["open_inputs", "run_job", "threads"]
+
+
+def run_job(job: Job) -> Outcome:
+    """Put one scan through its pipeline and save the result.
+
+    Returns
+    -------
+    Outcome
+        ``"skipped"`` where the same result exists, ``"failed"`` with one line where the scan, its settings or
+        the machine do not allow it. A bug is not caught.
+    """
+    begin = time.perf_counter()
+    try:
+        with threads(job.workers):
+            return _run(job, begin)
+    except MENDABLE as error:
+        return Outcome(job.scan, "failed", time.perf_counter() - begin, error=one_line(error))
+
+
+def _run(job: Job, begin: float) -> Outcome:
+    Path(job.out).mkdir(parents=True, exist_ok=True)
+    pipeline = pipelines.find(job.pipeline)
+    with locked(job.output):
+        if is_done(job):
+            return Outcome(job.scan, "skipped", time.perf_counter() - begin, path=str(job.output))
+        chosen, text = pipelines.settings_of(job, pipeline)
+        inputs = open_inputs(job, pipeline, chosen)
+        result = pipeline.run(*inputs, chosen, device=job.device, workers=job.workers)
+        complete = all(scan.attrs.get("complete", True) for scan in inputs if hasattr(scan, "frame_ok"))
+        save(result, job, text, frames=frames_of(inputs), complete=complete)
+    return Outcome(job.scan, "done", time.perf_counter() - begin, pipeline.summary(result), str(job.output))
+
+
+def open_inputs(job: Job, pipeline: ModuleType, chosen: Any) -> list[Any]:
+    """Open what the pipeline takes: one scan, several scans of one experiment, or a list of results.
+
+    No frame is read: scans are lazy.
+    """
+    from xcdi import io
+    from xcdi.beamline import load_beamline
+
+    if pipelines.reads_results(pipeline):
+        return [[io.load(path) for path in job.results]]
+    beamline = load_beamline(job.beamline)
+    return [io.open_scan(job.path, scan, beamline, frames_per_chunk=job.chunk) for scan in members(pipeline, chosen, job.scan)]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let dask use `count` threads of this process, and none beyond it where `count` is 1."""
+    import dask
+
+    scheduler = {"scheduler": "threads", "num_workers": count} if count > 1 else {"scheduler": "synchronous"}
+    with dask.config.set(scheduler):
+        yield

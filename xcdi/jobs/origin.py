@@ -1,0 +1,74 @@
+"""Where a result comes from: what is written beside it, and what tells whether it must be made again."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xcdi.jobs import pipelines
+from xcdi.jobs.job import MENDABLE, Job
+
+__all__ = ["frames_of", "is_done", "save"]
+
+
+def save(
+    result: dict[str, Any], job: Job, text: str, *, frames: Sequence[int] = (), complete: bool = True, path: Path | None = None
+) -> None:
+    """Write `result` with its origin to ``job.output``, or to `path`; whole or not at all.
+
+    Parameters
+    ----------
+    result : dict of Dataset
+        What the pipeline returned.
+    job : Job
+        What was run.
+    text : str
+        All its settings as TOML.
+    frames : sequence of int
+        Usable frames of each scan that went in.
+    complete : bool
+        Whether these were all the frames that will ever come.
+    """
+    from xcdi import io
+
+    origin = {"frames": [int(n) for n in frames], "complete": complete, "device": job.device, "workers": job.workers}
+    io.save(result, path or job.output, provenance=io.provenance(text, **_what(job), **origin))
+
+
+def is_done(job: Job) -> bool:
+    """Whether the job's result exists, from the same settings, beamline and input."""
+    from xcdi import io
+
+    if job.redo or not job.output.is_file():
+        return False
+    wanted = pipelines.settings_of(job, pipelines.find(job.pipeline))[1]
+    try:
+        found = io.provenance_of(job.output)
+        same = tomllib.loads(found["settings"]) == tomllib.loads(wanted) and all(found[k] == v for k, v in _what(job).items())
+        return same and (found["complete"] or found["frames"] == _frames_now(job))
+    except (*MENDABLE, KeyError):
+        return False  # not a result of ours, or not of this version: it is made anew
+
+
+def frames_of(inputs: Sequence[Any]) -> list[int]:
+    """Usable frames of each scan."""
+    return [int(scan.frame_ok.sum()) for scan in inputs if hasattr(scan, "frame_ok")]
+
+
+def _frames_now(job: Job) -> list[int]:
+    """Usable frames on disk: a scan that was not complete may have grown."""
+    from xcdi.jobs.one import open_inputs
+
+    pipeline = pipelines.find(job.pipeline)
+    return frames_of(open_inputs(job, pipeline, pipelines.settings_of(job, pipeline)[0]))
+
+
+def _what(job: Job) -> dict[str, Any]:
+    """What, beside the settings, makes a result another one."""
+    from xcdi import settings
+    from xcdi.beamline import load_beamline
+
+    beamline = settings.to_toml(load_beamline(job.beamline)) if job.beamline else ""
+    return {"pipeline": job.pipeline, "scan": job.scan, "beamline": beamline, "sources": list(job.results) or [job.path]}
