@@ -66,7 +66,8 @@ def drops(frames: NDArray[Any], events: Sequence[int], *, window: int = WINDOW, 
     Returns
     -------
     dict of arrays, shape (event,)
-        0 for no change. NaN where an event leaves fewer than two frames on one side.
+        0 for no change. NaN where an event leaves fewer than two frames on one side,
+        or frames of one side have nothing in common.
     """
     frames = np.asarray(frames, dtype=np.float64)
     return {name: _drops(scale(frames, sigma), events, window) for name, scale in NORMALISATIONS.items()}
@@ -81,12 +82,14 @@ def _drops(scaled: Frames, events: Sequence[int], window: int) -> Frames:
 def _drop(flat: Frames, start: int, frame: int, stop: int) -> float:
     if min(frame - start, stop - frame) < 2:
         return float("nan")
-    gram = flat[start:stop] @ flat[start:stop].T
-    n = frame - start
-    before, after = (_off_diagonal(block) for block in (gram[:n, :n], gram[n:, n:]))
-    return float(1 - gram[:n, n:].mean() / np.sqrt(before * after))
+    before, after = flat[start:frame], flat[frame:stop]
+    within = [_mean_of_pairs(block) for block in (before, after)]
+    if min(within) <= 0:
+        return float("nan")
+    return float(1 - before.mean(axis=0) @ after.mean(axis=0) / np.sqrt(within[0] * within[1]))
 
 
-def _off_diagonal(block: Frames) -> float:
-    n = len(block)
-    return float((block.sum() - np.trace(block)) / (n * (n - 1)))
+def _mean_of_pairs(block: Frames) -> float:
+    """Mean scalar product of two different frames of `block`."""
+    n, total = len(block), block.sum(axis=0)
+    return float((total @ total - (block**2).sum()) / (n * (n - 1)))

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from xcdi.artificial import particle, slips
+from xcdi.artificial.instrument import sampling
+from xcdi.artificial.profiles import profile
+from xcdi.artificial.streams import STREAMS, streams
+from xcdi.errors import XcdiError
+
+PICO = profile("pico")
+
+
+@pytest.fixture(scope="module")
+def grown():
+    return particle.build(PICO, streams(3))
+
+
+def test_every_component_has_chance_of_its_own(grown):
+    rng = streams(3)
+    rng["smooth"].random(17)  # as if that component had grown
+    again = particle.build(PICO, rng)
+    np.testing.assert_array_equal(again.label, grown.label)
+    np.testing.assert_array_equal(again.strains, grown.strains)
+    assert not np.array_equal(again.displacement, grown.displacement)
+    assert len(set(STREAMS)) == len(STREAMS)
+
+
+def test_strain_and_tilts_are_the_slopes_of_the_displacement(grown):
+    h = PICO.voxel_nm
+    dz, dy, dx = np.gradient(grown.displacement, h)
+    along, up, third = sampling(PICO).directions
+    deep = particle.labels(grown.axes.points(), grown.sites)[1] > 2 * h
+    deep &= grown.label > 0
+    for direction, truth in ((along, grown.strain), (up, grown.tilt_up), (third, grown.tilt_third)):
+        slope = direction[0] * dx + direction[1] * dy + direction[2] * dz
+        np.testing.assert_allclose(slope[deep], truth[deep], atol=1e-12)
+
+
+def test_the_mean_distortion_of_the_grains_is_zero(grown):
+    volumes = np.bincount(grown.label.ravel())[1:]
+    np.testing.assert_allclose(volumes @ grown.strains, 0, atol=1e-12)
+    np.testing.assert_allclose(volumes @ grown.tilts, 0, atol=1e-12)
+
+
+def test_a_boundary_has_the_area_of_its_plane():
+    p = profile("pico", grains=2)
+    sites = np.array([[-90.0, -40, 10], [90.0, 40, -10]])
+    axes = particle.grid(p)
+    points = axes.points()
+    inside = np.linalg.norm(points, axis=-1) < 200
+    cell, _ = particle.labels(points, sites)
+    label = np.where(inside, cell + 1, 0).astype(np.int16)
+    zero = np.zeros(label.shape)
+    cut = particle.Particle(axes, zero, label, zero, zero, zero, zero, zero[0], sites, np.zeros(2), np.zeros((2, 2)), p.q_peak)
+    (boundary,) = particle.boundaries(cut)
+    assert boundary.grains == (1, 2)
+    assert boundary.area_nm2 == pytest.approx(np.pi * 200**2, rel=0.06)
+
+
+def test_slow_pattern_has_no_mean_and_unit_power_under_the_object(grown):
+    weight = (grown.amplitude**2).sum(axis=0)
+    assert (weight * grown.slow).sum() == pytest.approx(0, abs=1e-9 * weight.sum())
+    assert (weight * grown.slow**2).sum() == pytest.approx(weight.sum())
+
+
+def test_events_change_the_fraction_they_were_drawn_for():
+    p = profile("pico", frames=400, event_sizes=(0.01, 0.05))
+    grown = particle.build(p, streams(5))
+    events = slips.draw(p, grown, streams(5))
+    assert len(events) > 5
+    for slip in events:
+        part = slips.region(grown, slip.centre, slip.radius, slip.moving)
+        assert slip.moving in slip.grains
+        assert not part[grown.label != slip.moving].any()
+        assert 0.0099 < slips.changed_fraction(grown, part, slip.phase) == slip.fraction < 0.0501
+        assert slip.time <= slip.frame * p.frame_time_s < slip.time + p.frame_time_s
+
+
+def test_the_event_rate_falls_with_age():
+    p = profile("pico", frames=4000, event_rate=1.0, event_age_s=100.0)
+    times = slips._times(p, np.random.default_rng(0))
+    expected = 100 * np.log1p(2000 / 100)
+    assert len(times) == pytest.approx(expected, abs=4 * np.sqrt(expected))
+    clock = np.log1p(times / 100) / np.log1p(2000 / 100)  # uniform if the law holds
+    assert clock.mean() == pytest.approx(0.5, abs=4 / np.sqrt(12 * len(times)))
+
+
+def test_a_single_grain_has_no_boundary_to_slip_at():
+    p = profile("pico", grains=1)
+    with pytest.raises(XcdiError, match="events=False"):
+        slips.draw(p, particle.build(p, streams(0)), streams(0))
+
+
+def test_unknown_profiles_and_options_are_told():
+    with pytest.raises(XcdiError, match="did you mean 'nano'"):
+        profile("nanno")
+    with pytest.raises(XcdiError, match=r"evnts: no such setting; did you mean 'events'"):
+        profile("nano", evnts=False)
