@@ -217,7 +217,7 @@ def boundary_map(crystal: xr.Dataset, events: xr.Dataset, ax: Axes3D | None = No
     ax.add_collection3d(Poly3DCollection(corners, facecolors=shades, edgecolors="none", antialiased=False))
     strain.box(ax, crystal)
     ax.view_init(*view, vertical_axis="y")
-    _count_bar([ax], counts, shrink=0.6, pad=0.12)
+    _count_bar([ax], counts, shrink=0.6, pad=0.18)
     return ax
 
 

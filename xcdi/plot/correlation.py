@@ -51,7 +51,7 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     drawn = style.image(ax, plane, LOOK, _colour_limits(correlation, plane.values, region))
     drawn.set_interpolation("auto")
     ax.set(xlabel="$t_1$ (s)", ylabel="$t_2$ (s)")
-    bar = style.host(ax).colorbar(drawn, ax=ax, pad=0.03, aspect=28, extend="both")
+    bar = style.host(ax).colorbar(drawn, ax=ax, pad=0.06, aspect=28, extend="both")
     bar.set_label(LOOK.label)
     if events is not None:
         _ticks(ax, style.shown(events, "time").values)

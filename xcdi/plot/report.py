@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from xcdi.errors import XcdiError
-from xcdi.plot import avalanches, correlation, page, phasing, strain, style, tables
+from xcdi.plot import avalanches, correlation, page, phasing, poster, strain, style, tables
 
 __all__ = ["CAPTIONS", "figures", "html", "picture", "plot_result"]
 
@@ -21,6 +21,8 @@ Result = Mapping[str, xr.Dataset]
 Drawing = Callable[[], Any]
 
 CAPTIONS = {
+    "poster": "a, surface of the particle and b, slice along the beam, coloured by the strain along G; c, grain boundaries coloured by the "
+    "number of events on each; d, two-time correlation with a tick for each event; e, drop of the correlation across each event.",
     "peak": "Measured Bragg peak: three planes through its middle, counts on a logarithmic scale. Grey pixels are not trusted.",
     "rocking_curve": "Counts in the box against the rocking angle, with their Poisson error.",
     "starts": "Residual of every random start of the phase retrieval, best first. Only kept starts are averaged.",
@@ -97,7 +99,7 @@ def plot_result(result: Result, out: str | Path, *, title: str = "", dpi: float 
 
 
 def picture(result: Result, path: str | Path, *, dpi: float = 110) -> None:
-    """Write one quick PNG: the two-time map if there is one, else the strain, else the starts, else the peak.
+    """Write one quick PNG: the poster of a whole experiment, or the two-time map, else the strain, else the starts, else the peak.
 
     The file is written aside and renamed, so whoever looks at `path` always sees a whole picture.
 
@@ -106,7 +108,7 @@ def picture(result: Result, path: str | Path, *, dpi: float = 110) -> None:
     XcdiError
         If the result has none of these.
     """
-    wanted = ("two_time", "strain", "object", "starts", "peak", "size_distribution", "drops")
+    wanted = ("poster", "two_time", "strain", "object", "starts", "peak", "size_distribution", "drops")
     known = dict(_drawings(result))
     for name in wanted:
         if name in known:
@@ -147,6 +149,8 @@ def html(
 
 def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
     """Name and recipe of every picture that can be drawn; nothing is drawn yet."""
+    if poster.can_draw(result):
+        yield "poster", lambda: poster.poster(result)
     if "peak" in result:
         yield "peak", lambda: phasing.peak_slices(result["peak"])
         yield "rocking_curve", lambda: phasing.rocking_curve(result["peak"])

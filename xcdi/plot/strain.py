@@ -19,7 +19,20 @@ from xcdi.errors import SchemaError
 from xcdi.plot import style
 from xcdi.plot.style import LOOKS, Look
 
-__all__ = ["NAMES", "PLANES", "SEEN", "box", "cropped", "grade_text", "grain_lines", "grain_segments", "histogram", "isosurface", "slices"]
+__all__ = [
+    "NAMES",
+    "PLANES",
+    "SEEN",
+    "box",
+    "cropped",
+    "grade_text",
+    "grain_lines",
+    "grain_segments",
+    "histogram",
+    "isosurface",
+    "plane",
+    "slices",
+]
 
 PLANES = (("y", "x"), ("y", "z"), ("z", "x"))  # (up, right): along the beam, from the side, from above
 NAMES = ("amplitude", "phase", "displacement", "strain", "tilt_1", "tilt_2")
@@ -74,10 +87,47 @@ def slices(crystal: xr.Dataset, *, names: Sequence[str] = NAMES, at: tuple[float
         ax.set_title(SEEN[up, right])
     for ax, (_, right) in zip(grid[-1], PLANES, strict=True):
         ax.set_xlabel(f"${right}$ (nm)")
-    _decorate(grid[0], crystal)
+    style.scale_bar(grid[0, 0])
+    for ax, seen in zip(grid[0], PLANES, strict=True):
+        _arrow(ax, crystal, seen)
     if grade_text(crystal):
         made.suptitle(grade_text(crystal), fontsize=10, color=style.EVENT)
     return made
+
+
+@style.paper()
+def plane(
+    crystal: xr.Dataset,
+    ax: Axes | None = None,
+    *,
+    name: str = "strain",
+    seen: tuple[str, str] = ("y", "x"),
+    at: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Axes:
+    """One slice of one quantity, with grain boundaries, scale bar and the direction of the scattering vector.
+
+    Parameters
+    ----------
+    crystal : Dataset
+        CRYSTAL with the quantity `name` (z, y, x).
+    ax : Axes, optional
+    name : str
+        One of `LOOKS`.
+    seen : (str, str)
+        The axes that point up and right.
+    at : (float, float, float)
+        Where the plane cuts, (x, y, z) in nm.
+    """
+    ax = style.own_axes(ax, 4.4, 3.6)
+    style.shown(crystal, name)
+    around = cropped(crystal)
+    volume = _volume(around, name)
+    drawn = _plane(ax, around, volume, seen, at, style.limits(volume.values, LOOKS[name].kind))
+    _bar([ax], drawn, crystal, name)
+    style.scale_bar(ax)
+    _arrow(ax, crystal, seen)
+    ax.set(xlabel=f"${seen[1]}$ (nm)", ylabel=f"${seen[0]}$ (nm)", title=grade_text(crystal))
+    return ax
 
 
 @style.paper()
@@ -113,7 +163,7 @@ def isosurface(
     ax.add_collection3d(Poly3DCollection(corners, facecolors=colours, edgecolors="none", antialiased=False))
     box(ax, crystal)
     ax.view_init(*view, vertical_axis="y")
-    style.colour_bar([ax], style.colormap(look), between, look.label, shrink=0.62, pad=0.12)
+    style.colour_bar([ax], style.colormap(look), between, _with_floor(crystal, name), shrink=0.62, pad=0.12)
     ax.set_title(grade_text(crystal))
     return ax
 
@@ -217,40 +267,57 @@ def _row(row: Sequence[Axes], crystal: xr.Dataset, name: str, at: tuple[float, f
     volume = _volume(crystal, name)
     between = style.limits(volume.values, look.kind)
     for ax, (up, right) in zip(row, PLANES, strict=True):
-        (across,) = {"x", "y", "z"} - {up, right}
-        cut = {across: at["xyz".index(across)]}
-        drawn = style.image(ax, volume.sel(cut, method="nearest").transpose(up, right), look, between)
-        if "grain" in crystal and name != "grain":
-            grain_lines(ax, crystal["grain"].sel(cut, method="nearest").transpose(up, right))
-        if crystal.attrs.get("grade") == "unreliable":
-            cover = Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, hatch="///", edgecolor="0.35", lw=0, alpha=0.7)
-            ax.add_patch(cover)
-        ax.set_ylabel(f"${up}$ (nm)" if across != "x" else "", labelpad=1)
-        ax.tick_params(labelbottom=ax.get_subplotspec().is_last_row(), labelleft=across != "x")  # type: ignore[union-attr]
-        ax.locator_params(nbins=4)
-    _row_bar(row, drawn, look, style.value(crystal, "noise_floor") if name == "strain" else None)
+        drawn = _plane(ax, crystal, volume, (up, right), at, between)
+        ax.set_ylabel(f"${up}$ (nm)" if (up, right) != ("y", "z") else "", labelpad=1)
+        ax.tick_params(labelbottom=ax.get_subplotspec().is_last_row(), labelleft=(up, right) != ("y", "z"))  # type: ignore[union-attr]
+    _bar(row, drawn, crystal, name)
 
 
-def _row_bar(row: Sequence[Axes], drawn: AxesImage, look: Look, floor: float | None) -> None:
-    """The colour bar of a row, with the noise floor marked and printed."""
+def _plane(
+    ax: Axes, crystal: xr.Dataset, volume: xr.DataArray, seen: tuple[str, str], at: Sequence[float], between: tuple[float, float]
+) -> AxesImage:
+    """One plane with its grain boundaries, hatched where the reconstruction is not to be trusted."""
+    (across,) = {"x", "y", "z"} - set(seen)
+    cut = {across: at["xyz".index(across)]}
+    look = LOOKS[str(volume.name)]
+    drawn = style.image(ax, volume.sel(cut, method="nearest").transpose(*seen), look, between)
+    if "grain" in crystal and volume.name != "grain":
+        grain_lines(ax, crystal["grain"].sel(cut, method="nearest").transpose(*seen))
+    if crystal.attrs.get("grade") == "unreliable":
+        ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, hatch="///", edgecolor="0.35", lw=0, alpha=0.7))
+    ax.locator_params(nbins=4)
+    return drawn
+
+
+def _bar(row: Sequence[Axes], drawn: AxesImage, crystal: xr.Dataset, name: str) -> None:
+    """The colour bar of one or several planes, with the noise floor of the strain marked and printed."""
+    look = LOOKS[name]
     extend = "both" if look.kind == "symmetric" else "neither"
     bar = style.host(row[0]).colorbar(drawn, ax=row, pad=0.015, aspect=13, extend=extend)
-    bar.set_label(look.label if floor is None else f"{look.label}\nnoise floor ±{floor * look.scale:.2g}")
+    bar.set_label(_with_floor(crystal, name))
     if look.kind == "cyclic":
         bar.set_ticks([-np.pi, 0, np.pi], labels=["−π", "0", "π"])
     if look.kind == "labels":
         bar.set_ticks(list(range(1, drawn.get_cmap().N + 1)))
-    if floor is not None:
-        bar.ax.axhline(floor * look.scale, color="black", lw=0.9)
-        bar.ax.axhline(-floor * look.scale, color="black", lw=0.9)
+    floor = style.value(crystal, "noise_floor")
+    if floor is not None and name == "strain":
+        for level in (floor * look.scale, -floor * look.scale):
+            bar.ax.axhline(level, color="black", lw=0.9)
+
+
+def _with_floor(crystal: xr.Dataset, name: str) -> str:
+    """Label of a quantity; under that of the strain stands its noise floor, if it is known."""
+    floor = style.value(crystal, "noise_floor")
+    return LOOKS[name].label if floor is None or name != "strain" else f"{LOOKS[name].label}\nnoise floor ±{floor * 1e3:.2g}"
 
 
 def _volume(crystal: xr.Dataset, name: str) -> xr.DataArray:
     """The quantity in display units, NaN outside the particle (the amplitude is shown everywhere)."""
     volume = crystal[name] * LOOKS[name].scale
     if name == "grain":
-        return volume.where(volume > 0)
-    return volume.where(crystal["support"]) if "support" in crystal and name != "amplitude" else volume
+        return volume.where(volume > 0).rename(name)
+    shown = volume.where(crystal["support"]) if "support" in crystal and name != "amplitude" else volume
+    return shown.rename(name)
 
 
 def cropped(crystal: xr.Dataset, margin: int = 2) -> xr.Dataset:
@@ -264,19 +331,17 @@ def cropped(crystal: xr.Dataset, margin: int = 2) -> xr.Dataset:
     return crystal.isel(box)
 
 
-def _decorate(row: Sequence[Axes], crystal: xr.Dataset) -> None:
-    """A scale bar, and the direction of the scattering vector in each plane."""
-    style.scale_bar(row[0])
+def _arrow(ax: Axes, crystal: xr.Dataset, seen: tuple[str, str]) -> None:
+    """The direction of the scattering vector in the plane, unless it points out of it."""
     g = style.vector(crystal, "q_peak")
     if g is None or not np.any(g):
         return
-    for ax, (up, right) in zip(row, PLANES, strict=True):
-        arrow = np.array([g["xyz".index(right)], g["xyz".index(up)]]) / np.linalg.norm(g)
-        if np.linalg.norm(arrow) > 0.3:
-            tail, head = (0.84, 0.12) - 0.09 * arrow, (0.84, 0.12) + 0.09 * arrow
-            look = {"arrowstyle": "-|>", "lw": 1.4, "color": "black", "path_effects": style.halo()}
-            ax.annotate("", head, tail, "axes fraction", "axes fraction", arrowprops=look)
-            ax.text(0.84, 0.19, "$G$", transform=ax.transAxes, ha="center", path_effects=style.halo())
+    arrow = np.array([g["xyz".index(seen[1])], g["xyz".index(seen[0])]]) / np.linalg.norm(g)
+    if np.linalg.norm(arrow) > 0.3:
+        tail, head = (0.84, 0.12) - 0.09 * arrow, (0.84, 0.12) + 0.09 * arrow
+        look = {"arrowstyle": "-|>", "lw": 1.4, "color": "black", "path_effects": style.halo()}
+        ax.annotate("", head, tail, "axes fraction", "axes fraction", arrowprops=look)
+        ax.text(0.84, 0.19, "$G$", transform=ax.transAxes, ha="center", path_effects=style.halo())
 
 
 def _surface(
