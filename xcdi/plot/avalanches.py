@@ -25,7 +25,7 @@ Pair = tuple[int, int]
 
 @style.paper()
 def score(events: xr.Dataset, ax: Axes | None = None, *, time: np.ndarray | None = None) -> Axes:
-    """Detection score of every frame, the threshold, and a tick for every event.
+    """Detection score of every frame, the threshold, and a tick for every event; frames without a score are a gap.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def score(events: xr.Dataset, ax: Axes | None = None, *, time: np.ndarray | None
         Time of each frame in s; without it the axis counts frames.
     """
     ax = style.own_axes(ax, style.DOUBLE, 2.5)
-    trace = style.shown(events, "score_trace").values
+    trace = style.shown(events, "score_trace").values.astype(float)
+    trace = np.where(np.isfinite(trace), trace, np.nan)
     in_seconds = time is not None and len(time) == trace.size
     where = np.asarray(time) if in_seconds else np.arange(trace.size)
     ax.plot(where, trace, lw=0.8, color="0.25")
@@ -46,7 +47,7 @@ def score(events: xr.Dataset, ax: Axes | None = None, *, time: np.ndarray | None
         ax.text(0.995, threshold, f"threshold {threshold:.3g}", transform=ax.get_yaxis_transform(), ha="right", va="bottom", color=BLUE)
     when = style.shown(events, "time" if in_seconds else "frame").values
     ax.plot(when, np.full(len(when), 1.03), "v", transform=ax.get_xaxis_transform(), color=style.EVENT, ms=5.5, mew=0, clip_on=False)
-    ax.set(xlabel="time (s)" if in_seconds else "frame", ylabel="score (robust $z$)")
+    ax.set(xlabel="time (s)" if in_seconds else "frame", ylabel="score $z$")
     ax.margins(x=0)
     return ax
 
@@ -79,9 +80,7 @@ def drops(events: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.vlines(time[seen], 0, drop[seen], color=style.EVENT, lw=0.8, alpha=0.35)
     ax.errorbar(time[seen], drop[seen], [below, error], label="drop $D$", **shape)
     if "drop_internal" in events:
-        inner = events["drop_internal"].values
-        there = np.isfinite(inner) & (inner > 0)
-        ax.plot(time[there], inner[there], "o", mfc="none", mec="black", ms=8, mew=0.9, label="after undoing rigid motion")
+        _internal(ax, events)
     low = float(np.min(drop[seen] - below))
     ax.set(xlabel="time (s)", ylabel="drop $D$", yscale="log", ylim=(low / 1.6, min(2.0, 1.8 * float(np.max(drop[seen] + error)))))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
@@ -92,13 +91,13 @@ def drops(events: xr.Dataset, ax: Axes | None = None) -> Axes:
 def size_distribution(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
     r"""Share of events at least as large as each, log-log, with the truncated power law over the range it was fitted to.
 
-    .. math:: P(\geq x) = c\,\frac{x^{1-\tau} - b^{1-\tau}}{a^{1-\tau} - b^{1-\tau}}, \quad a \leq x \leq b
+    .. math:: P(\geq x) = P(> b) + [P(\geq a) - P(> b)]\,\frac{x^{1-\tau} - b^{1-\tau}}{a^{1-\tau} - b^{1-\tau}}, \quad a \leq x \leq b
 
     Parameters
     ----------
     statistics : Dataset
         STATISTICS: `size` and `ccdf`, one per event; scalars `exponent`, `exponent_error`, `smallest` (a), `largest` (b)
-        and `n`, variables or attributes. c is the share of all events that are at least a.
+        and `n`, variables or attributes.
     ax : Axes, optional
 
     Returns
@@ -121,7 +120,7 @@ def size_distribution(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
         lines.append(f"smallest = {smallest:.3g}")
     if exponent is not None and smallest is not None and largest is not None:
         x = np.geomspace(smallest, largest * 0.999, 200)
-        ax.plot(x, np.mean(size >= smallest) * _tail(x, smallest, largest, exponent), color="black", lw=1.5)
+        ax.plot(x, _share(size, x, smallest, largest, exponent), color="black", lw=1.5)
         lines.insert(0, rf"$\tau$ = {style.number(exponent, style.value(statistics, 'exponent_error'))}")
         lines.append(f"largest = {largest:.3g}")
     style.note(ax, "\n".join(lines), where="lower left")
@@ -221,11 +220,27 @@ def boundary_map(crystal: xr.Dataset, events: xr.Dataset, ax: Axes3D | None = No
     return ax
 
 
+def _internal(ax: Axes, events: xr.Dataset) -> None:
+    """Circles for what remains of each drop once rigid motion is undone; none where nothing remains."""
+    time, inner = events["time"].values, events["drop_internal"].values
+    error = np.nan_to_num(events["internal_error"].values) if "internal_error" in events else np.zeros(inner.size)
+    there = np.isfinite(inner) & (inner > 0)
+    bars = [np.minimum(error, 0.9 * inner)[there], error[there]]
+    ax.errorbar(time[there], inner[there], bars, fmt="none", ecolor="0.7", elinewidth=0.8, zorder=1)
+    ax.plot(time[there], inner[there], "o", mfc="none", mec="black", ms=8, mew=0.9, label="after undoing rigid motion")
+
+
 def _ccdf(statistics: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Sizes and shares, of the positive sizes alone: others have no place on a logarithmic axis."""
     size, share = np.ravel(style.shown(statistics, "size").values), np.ravel(style.shown(statistics, "ccdf").values)
     there = np.isfinite(size) & (size > 0) & (share > 0)
     return size[there], share[there]
+
+
+def _share(size: np.ndarray, x: np.ndarray, smallest: float, largest: float, exponent: float) -> np.ndarray:
+    """The fitted law as a share of all events: it covers those between its ends, and the larger ones stay above it."""
+    above = float(np.mean(size > largest))
+    return above + (float(np.mean(size >= smallest)) - above) * _tail(x, smallest, largest, exponent)
 
 
 def _tail(x: np.ndarray, smallest: float, largest: float, exponent: float) -> np.ndarray:
