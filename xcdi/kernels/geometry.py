@@ -208,7 +208,7 @@ def q_basis(camera: Camera, pixel: tuple[float, float], rocking: Rocking, *, wav
     Notes
     -----
     Tangents at `pixel`: valid while the rocking arc |Q| w^2 / 2 stays below half a pixel.
-    Source: Maddali et al., J. Appl. Cryst. 53, 393 (2020); Li, Phillips et al., J. Appl. Cryst. 53, 404 (2020).
+    Source: Maddali et al., J. Appl. Cryst. 53, 393 (2020); Li et al., J. Appl. Cryst. 53, 404 (2020).
     """
     k = 2 * np.pi / wavelength
     place = pixel_position(camera, *pixel)
