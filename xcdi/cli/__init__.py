@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import typer
 
 from xcdi.cli.commands import app
+from xcdi.cli.stopping import stoppable
 from xcdi.errors import XcdiError
 from xcdi.jobs.job import one_line
+from xcdi.jobs.setup import plain_warnings
 
 __all__ = ["main"]
 
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 loses an arrow, not the run
-    before = signal.signal(signal.SIGTERM, _stop)
     try:
-        return app(list(sys.argv[1:] if arguments is None else arguments) or ["--help"], prog_name="xcdi", standalone_mode=False) or 0
+        with stoppable(), plain_warnings():
+            return app(list(sys.argv[1:] if arguments is None else arguments) or ["--help"], prog_name="xcdi", standalone_mode=False) or 0
     except UsageError as error:
         return _complain(_message(error))
     except BrokenPipeError:
@@ -45,12 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(one_line(error))
     except KeyboardInterrupt:
         return 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)  # through every 'finally' and past every 'except'
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
 
 
 def _complain(message: str) -> int:

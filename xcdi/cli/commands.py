@@ -75,7 +75,7 @@ def demo(
 ) -> int:
     """Simulate one experiment, run everything on it, compare with the truth."""
     from xcdi.cli.output import usable_cores
-    from xcdi.jobs.processes import use_threads
+    from xcdi.jobs.setup import use_threads
 
     use_threads(usable_cores())
     from xcdi.cli.demo import demo

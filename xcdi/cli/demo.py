@@ -11,6 +11,7 @@ from pathlib import Path
 
 from xcdi import artificial, io, jobs
 from xcdi.artificial.score import score
+from xcdi.errors import XcdiError
 from xcdi.plot import report
 
 __all__ = ["demo"]
@@ -45,8 +46,8 @@ def _run(pipeline: str, source: Path, out: Path) -> Path:
     job = jobs.make_job(pipeline, source, EXPERIMENT, beamline="demo", out=out, workers=os.cpu_count() or 1)
     outcome = jobs.run_job(job)
     if outcome.status == "failed":
-        raise outcome.error
-    return outcome.path
+        raise XcdiError(outcome.error)
+    return Path(outcome.path)
 
 
 @contextmanager

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from threading import Event
-from types import FrameType
+from contextlib import closing
 from typing import Any
 
 from xcdi.cli.output import printable, result_line, tally
 from xcdi.cli.run import exit_status
+from xcdi.cli.stopping import finishing
 from xcdi.cli.tasks import Request, live_job, prepare, ready_folder
 from xcdi.jobs.job import Outcome
 from xcdi.jobs.landing import follow_scans
@@ -28,11 +26,11 @@ def live(request: Request, *, patience_s: float, block: int, every_s: float, pol
     ready_folder(request.out)
     print(f"{job.pipeline_name} live on {request.path}, beamline {request.beamline}, {request.device}; stop with Ctrl-C", flush=True)
     outcomes: list[Outcome] = []
-    with _stopping() as (stop, asked):
+    with finishing() as (stop, asked):
         pace: dict[str, Any] = {"patience_s": patience_s, "block": block, "every_s": every_s, "poll_s": poll_s}
         with closing(follow_scans(job, stop=stop, **pace)) as events:
             _tell(events, outcomes)
-    print(tally(outcomes, len(outcomes)), flush=True)
+    print(f"{'stopped: ' if asked else ''}{tally(outcomes, len(outcomes))}", flush=True)
     return 128 + asked[0] if asked else exit_status(outcomes)
 
 
@@ -58,22 +56,3 @@ def update_line(update: Update) -> str:
     """
     behind = f"  ({update.waiting} frames and {update.lag_s:.1f} s behind)" if update.waiting else ""
     return f"{update.seconds:8.1f} s {update.frames:6d} frames  {update.summary}{behind}"
-
-
-@contextmanager
-def _stopping() -> Iterator[tuple[Event, list[int]]]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to finish; the second stops at once."""
-    stop, asked = Event(), []  # type: tuple[Event, list[int]]
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop, asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -41,7 +41,7 @@ class Request:
 
 def prepare(request: Request) -> tuple[ModuleType, Any]:
     """Limit threads, then import the pipeline and build its settings: all that can fail before a file is opened."""
-    from xcdi.jobs.processes import use_threads
+    from xcdi.jobs.setup import use_threads
 
     use_threads(request.threads)
     pipeline = pipelines.find(request.pipeline)

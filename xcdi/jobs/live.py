@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -15,7 +16,7 @@ from xcdi.jobs.ahead import Ahead
 from xcdi.jobs.job import Job
 from xcdi.jobs.lock import locked
 from xcdi.jobs.one import threads
-from xcdi.jobs.origin import save
+from xcdi.jobs.origin import identity, save
 
 __all__ = ["Update", "publish", "watch"]
 
@@ -95,7 +96,7 @@ def watch(
         if result is None:
             raise feed.error or XcdiError(f"{job.path}: no frame of scan {job.scan!r} came before the end")
         publish(result, job, text)
-        save(result, job, text, frames=[feed.given], complete=_whole(feed))
+        save(result, job, text, made_from=identity(job), frames=[feed.given], complete=_whole(feed))
         yield replace(_update(job, feed, begin, pipeline.summary(result)), path=str(job.output))
     if feed.error is not None:
         raise feed.error
@@ -107,8 +108,9 @@ def publish(result: dict[str, Any], job: Job, text: str) -> float:
 
     begin = time.monotonic()
     out = Path(job.out)
-    save(result, job, text, complete=False, path=out / "latest.h5")
-    report.picture(result, out / "latest.png")
+    save(result, job, text, made_from=identity(job), complete=False, path=out / "latest.h5")
+    with suppress(XcdiError):  # a pipeline of your own may have nothing that we can draw
+        report.picture(result, out / "latest.png")
     return time.monotonic() - begin
 
 

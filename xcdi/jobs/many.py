@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from queue import Empty, Queue
 from typing import Any
 
 from xcdi.errors import XcdiError
@@ -13,6 +14,8 @@ from xcdi.jobs.one import run_job
 from xcdi.jobs.origin import is_done
 
 __all__ = ["run_many"]
+
+LOOK_S = 5.0  # between two looks at whether the cluster still has workers
 
 
 def run_many(jobs: Sequence[Job], *, workers: int = 1, scheduler: str | None = None) -> Generator[Outcome, None, None]:
@@ -53,7 +56,7 @@ def run_many(jobs: Sequence[Job], *, workers: int = 1, scheduler: str | None = N
 
 
 def _on_cluster(jobs: Sequence[Job], scheduler: str) -> Iterator[Outcome]:
-    from distributed import Client, as_completed
+    from distributed import Client
 
     try:
         client = Client(scheduler, timeout="10s", set_as_default=False)
@@ -63,10 +66,25 @@ def _on_cluster(jobs: Sequence[Job], scheduler: str) -> Iterator[Outcome]:
         _same_version(client, scheduler)
         futures = {client.submit(_run_on_worker, job, retries=0, pure=False): job for job in jobs}
         try:
-            for future in as_completed(futures):
+            for future in _as_they_end(client, futures, scheduler):
                 yield _outcome(future, futures[future])
         finally:
             client.cancel(list(futures))
+
+
+def _as_they_end(client: Any, futures: Iterable[Any], scheduler: str) -> Iterator[Any]:
+    """Yield each future when it has ended; complain when nobody is left to work on the others."""
+    ended: Queue[Any] = Queue()
+    pending = len(list(futures))
+    for future in futures:
+        future.add_done_callback(ended.put)
+    while pending:
+        try:
+            yield ended.get(timeout=LOOK_S)
+            pending -= 1
+        except Empty:
+            if not client.scheduler_info(n_workers=-1)["workers"]:
+                raise XcdiError(f"the dask scheduler at {scheduler!r} lost all its workers; the same command goes on from here") from None
 
 
 def _run_on_worker(job: Job) -> Outcome:
@@ -83,8 +101,8 @@ def _outcome(future: Any, job: Job) -> Outcome:
 
     try:
         return future.result()
-    except (KilledWorker, CancelledError) as error:
-        return Outcome(job.scan, "failed", 0.0, error=f"its worker died: {one_line(error)}")
+    except (KilledWorker, CancelledError):
+        return Outcome(job.scan, "failed", 0.0, error="every dask worker that tried it died; their logs say why")
 
 
 def _same_version(client: Any, scheduler: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,20 @@ from typing import Any
 
 from xcdi.jobs import pipelines
 from xcdi.jobs.job import MENDABLE, Job
+from xcdi.jobs.making import members
 
-__all__ = ["frames_of", "is_done", "save"]
+__all__ = ["frames_of", "identity", "is_done", "save"]
 
 
 def save(
-    result: dict[str, Any], job: Job, text: str, *, frames: Sequence[int] = (), complete: bool = True, path: Path | None = None
+    result: dict[str, Any],
+    job: Job,
+    text: str,
+    *,
+    made_from: dict[str, Any],
+    frames: Sequence[int] = (),
+    complete: bool = True,
+    path: Path | None = None,
 ) -> None:
     """Write `result` with its origin to ``job.output``, or to `path`; whole or not at all.
 
@@ -26,6 +35,8 @@ def save(
         What was run.
     text : str
         All its settings as TOML.
+    made_from : dict
+        :func:`identity` of the job when its input was opened.
     frames : sequence of int
         Usable frames of each scan that went in.
     complete : bool
@@ -34,7 +45,7 @@ def save(
     from xcdi import io
 
     origin = {"frames": [int(n) for n in frames], "complete": complete, "device": job.device, "workers": job.workers}
-    io.save(result, path or job.output, provenance=io.provenance(text, **_what(job), **origin))
+    io.save(result, path or job.output, provenance=io.provenance(text, **made_from, **origin))
 
 
 def is_done(job: Job) -> bool:
@@ -46,7 +57,7 @@ def is_done(job: Job) -> bool:
     wanted = pipelines.settings_of(job, pipelines.find(job.pipeline))[1]
     try:
         found = io.provenance_of(job.output)
-        same = tomllib.loads(found["settings"]) == tomllib.loads(wanted) and all(found[k] == v for k, v in _what(job).items())
+        same = tomllib.loads(found["settings"]) == tomllib.loads(wanted) and all(found[k] == v for k, v in identity(job).items())
         return same and (found["complete"] or found["frames"] == _frames_now(job))
     except (*MENDABLE, KeyError):
         return False  # not a result of ours, or not of this version: it is made anew
@@ -65,10 +76,22 @@ def _frames_now(job: Job) -> list[int]:
     return frames_of(open_inputs(job, pipeline, pipelines.settings_of(job, pipeline)[0]))
 
 
-def _what(job: Job) -> dict[str, Any]:
+def identity(job: Job) -> dict[str, Any]:
     """What, beside the settings, makes a result another one."""
     from xcdi import settings
     from xcdi.beamline import load_beamline
 
     beamline = settings.to_toml(load_beamline(job.beamline)) if job.beamline else ""
-    return {"pipeline": job.pipeline, "scan": job.scan, "beamline": beamline, "sources": list(job.results) or [job.path]}
+    files = [f"{file} {file.stat().st_size} bytes, modified {file.stat().st_mtime_ns} ns" for file in _files(job)]
+    return {"pipeline": job.pipeline, "scan": job.scan, "beamline": beamline, "sources": files}
+
+
+def _files(job: Job) -> list[Path]:
+    """Result files, or the scan's file, or those of a folder that bear the name of a scan of the job."""
+    path = Path(job.path)
+    if job.results or path.is_file():
+        return [Path(result) for result in job.results] or [path]
+    pipeline = pipelines.find(job.pipeline)
+    scans = members(pipeline, pipelines.settings_of(job, pipeline)[0], job.scan)
+    ours = re.compile(f"(?:{'|'.join(map(re.escape, scans))})(?![0-9A-Za-z])")
+    return sorted(file for file in path.iterdir() if ours.match(file.name) and file.is_file())

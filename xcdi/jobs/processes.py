@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -12,10 +11,10 @@ from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 from xcdi.jobs.job import Job, Outcome
+from xcdi.jobs.setup import plain_warnings, use_threads
 
-__all__ = ["run_in_processes", "use_threads"]
+__all__ = ["run_in_processes"]
 
-THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 PATIENCE_S = 2.0  # for a process that was asked to stop
 
 
@@ -54,13 +53,6 @@ def run_in_processes(jobs: Sequence[Job], count: int) -> Iterator[Outcome]:
         _stop(workers)
 
 
-def use_threads(count: int) -> None:
-    """Limit the libraries that are not loaded yet: one thread each in BLAS, `count` in numba."""
-    for name in THREAD_COUNTS:
-        os.environ[name] = "1"  # our own threads work on blocks; those of BLAS would only fight them
-    os.environ["NUMBA_NUM_THREADS"] = str(count)
-
-
 def _start(threads: int) -> Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
@@ -77,12 +69,13 @@ def _work(pipe: Connection, threads: int) -> None:
     use_threads(threads)
     from xcdi.jobs.one import run_job
 
-    while True:
-        try:
-            job = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(run_job(job))
+    with plain_warnings():
+        while True:
+            try:
+                job = pipe.recv()
+            except EOFError:
+                return
+            pipe.send(run_job(job))
 
 
 def _leave(number: int, frame: object) -> None:
