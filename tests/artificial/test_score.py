@@ -70,7 +70,7 @@ def write_result(path, truth, *, twin=False, sign=1, h=50.0):
 @pytest.mark.parametrize("twin", [False, True])
 def test_a_flawless_result_passes_every_row(raw, truth, tmp_path, twin):
     rows = score([write_result(tmp_path / "result.h5", truth, twin=twin)], raw / "truth.h5")
-    assert len(rows) == 9
+    assert len(rows) == 11
     assert [row["name"] for row in rows if not row["pass"]] == []
     measured = {row["name"]: row["measured"] for row in rows}
     assert measured["complex overlap of the object with the truth"] > 0.999
@@ -78,16 +78,31 @@ def test_a_flawless_result_passes_every_row(raw, truth, tmp_path, twin):
     assert [value for name, value in measured.items() if name.startswith("drop of correlation")] == [0]
 
 
+def test_what_a_result_calls_an_artefact_is_no_event(raw, truth, tmp_path):
+    path = write_result(tmp_path / "result.h5", truth)
+    with h5py.File(path, "r+") as file:
+        frames = np.append(file["entry/events/frame"][()], 149)  # nothing happens near the end
+        for name in list(file["entry/events"]):
+            values = file[f"entry/events/{name}"][()]
+            del file[f"entry/events/{name}"]
+            file[f"entry/events/{name}"] = np.append(values, 149 if name == "frame" else values[-1])
+    false = score(path, raw / "truth.h5", parts=["events"])[1]
+    assert (false["name"], false["measured"], false["pass"]) == ("false events", 1, False)
+    with h5py.File(path, "r+") as file:
+        file["entry/events/flags"] = [""] * (len(frames) - 1) + ["artefact, short window"]
+    assert score(path, raw / "truth.h5", parts=["events"])[1]["pass"]
+
+
 def test_strain_of_the_wrong_sign_is_seen(raw, truth, tmp_path):
     rows = score(write_result(tmp_path / "result.h5", truth, sign=-1), raw / "truth.h5", parts=["object"])
-    assert [row["pass"] for row in rows] == [True, True, False, False, False]
+    assert [row["pass"] for row in rows] == [True, True, False, False, False, True, True]
 
 
 def test_what_is_missing_does_not_pass(raw, tmp_path):
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
     rows = score(tmp_path / "empty.h5", raw / "truth.h5")
-    assert len(rows) == 9
+    assert len(rows) == 11
     assert not any(row["pass"] for row in rows)
     assert {row["measured"] for row in rows} == {"absent"}
 

@@ -49,7 +49,8 @@ def score(result_paths: Sequence[str | Path] | str | Path, truth_path: str | Pat
     with ExitStack() as stack:
         results = [stack.enter_context(_opened(path)) for path in paths]
         truth = Truth(stack.enter_context(_opened(truth_path)))
-        return [row for part in parts for row in PARTS[part](results, truth)]
+        lab = score_object.lab_frame(results, truth)
+        return [row for part in parts for row in PARTS[part](results, truth, lab)]
 
 
 def _opened(path: str | Path) -> Any:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xcdi.artificial.score_object import lab_frame
+from xcdi.artificial.score_object import Lab
 from xcdi.artificial.verdict import Row, Truth, at_least, at_most, attribute, dataset, missing
 
 __all__ = ["Matches", "match", "rows", "scorable"]
@@ -75,20 +75,31 @@ def match(found: NDArray[Any], frames: NDArray[Any], asked: NDArray[Any], *, win
     return Matches(pairs, false)
 
 
-def rows(results: Sequence[h5py.File], truth: Truth) -> list[Row]:
-    """Return the rows of avalanches; figures of which the truth has no case are left out."""
+def rows(results: Sequence[h5py.File], truth: Truth, lab: Lab | None) -> list[Row]:
+    """Return the rows of avalanches; figures of which the truth has no case are left out.
+
+    What the result itself flags as an artefact is not counted as an event.
+    """
     found = dataset(results, "entry/events/frame")
     if found is None:
         return [missing(name, bar) for name, bar in zip(NAMES, (">= 1", "<= 0", "<= 0.1", ">= 0.6"), strict=True)]
     frames, drops = truth["events/frame"], truth[f"events/drop_{JUDGED_BY}"]
     asked = scorable(frames, drops, _length(truth))
-    matches = match(np.asarray(found), frames, asked)
+    meant = np.flatnonzero(~_artefact(results, len(found)))
+    plain = match(np.asarray(found)[meant], frames, asked)
+    matches = Matches([(true, int(meant[number])) for true, number in plain.pairs], plain.false)
     return [
         *_recall_row(matches, int(asked.sum())),
         at_most(NAMES[1], len(matches.false), BARS[1]),
         *_size_row(results, truth, matches),
-        *_attribution_row(results, truth, matches),
+        *_attribution_row(results, truth, matches, lab),
     ]
+
+
+def _artefact(results: Sequence[h5py.File], count: int) -> NDArray[np.bool_]:
+    flags = dataset(results, "entry/events/flags")
+    words = [] if flags is None else [flag.decode() if isinstance(flag, bytes) else str(flag) for flag in flags]
+    return np.array(["artefact" in word for word in words] or [False] * count, bool)
 
 
 def _length(truth: Truth) -> int:
@@ -106,7 +117,7 @@ def _size_row(results: Sequence[h5py.File], truth: Truth, matches: Matches) -> l
     measured = dataset(results, "entry/events/drop")
     if measured is None:
         return [missing(NAMES[2], f"<= {BARS[2]:g}")]
-    name = attribute(results, "normalisation") or "N5"
+    name = attribute(results, "normalisation", under="entry/events") or attribute(results, "normalisation") or "N5"
     drops = truth[f"events/drop_{name}"] if f"events/drop_{name}" in truth.file else truth["events/drop_N5"]
     errors = [measured[d] / drops[t] - 1 for t, d in matches.pairs if drops[t] >= SIZED]
     if not errors:
@@ -114,10 +125,10 @@ def _size_row(results: Sequence[h5py.File], truth: Truth, matches: Matches) -> l
     return [at_most(f"{NAMES[2]} of {len(errors)}", float(np.sqrt(np.mean(np.square(errors)))), BARS[2])]
 
 
-def _attribution_row(results: Sequence[h5py.File], truth: Truth, matches: Matches) -> list[Row]:
+def _attribution_row(results: Sequence[h5py.File], truth: Truth, matches: Matches, lab: Lab | None) -> list[Row]:
     if not matches.pairs:
         return []
-    grains = _true_grains(results, truth)
+    grains = _true_grains(results, truth, lab)
     sides = [dataset(results, f"entry/events/boundary_{side}") for side in "ij"]
     if grains is None or any(side is None for side in sides):
         return [missing(NAMES[3], f">= {BARS[3]:g}")]
@@ -128,9 +139,9 @@ def _attribution_row(results: Sequence[h5py.File], truth: Truth, matches: Matche
     return [at_least(f"{NAMES[3]}, share of {len(matches.pairs)}", right / len(matches.pairs), BARS[3])]
 
 
-def _true_grains(results: Sequence[h5py.File], truth: Truth) -> dict[int, int] | None:
+def _true_grains(results: Sequence[h5py.File], truth: Truth, lab: Lab | None) -> dict[int, int] | None:
     """Name of every grain of the result in the truth: the true grain that most of its voxels lie in."""
-    label, lab = dataset(results, "entry_1/grain"), lab_frame(results, truth)
+    label = dataset(results, "entry_1/grain")
     if label is None or lab is None:
         return None
     true = truth.sample(truth["label"], lab.positions, order=0)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from xcdi.artificial.align import align, fit_window, on_grid, to_image, to_wave
 from xcdi.artificial.verdict import Row, Truth, at_least, at_most, attribute, dataset, missing, one_of
 
-__all__ = ["Lab", "lab_frame", "object_overlap", "rows"]
+__all__ = ["Lab", "lab_frame", "object_overlap", "rand_index", "rows"]
 
 OVERLAP, STRAIN, CORRELATION, GRAIN_STRAIN = 0.95, 1.5e-3, 0.93, 4e-4
+COUNT, RAND = 1, 0.6
 DEEP = 1.2  # voxels of the data that strain must be away from boundaries to count
 FEW = 50  # voxels below which no figure is given
 
@@ -29,12 +30,12 @@ class Lab:
     overlap: float
 
 
-def rows(results: Sequence[h5py.File], truth: Truth) -> list[Row]:
-    """Return the rows of imaging."""
+def rows(results: Sequence[h5py.File], truth: Truth, lab: Lab | None) -> list[Row]:
+    """Return the rows of imaging; `lab` is what :func:`lab_frame` found."""
     grade = attribute(results, "grade")
     good = ("good",)
     verdict = one_of("grade of the phasing", grade, good) if grade else missing("grade of the phasing", "good")
-    return [_overlap_row(results, truth), verdict, *_strain_rows(results, truth)]
+    return [_overlap_row(results, truth), verdict, *_strain_rows(results, truth, lab), *_grain_rows(results, truth, lab)]
 
 
 def _overlap_row(results: Sequence[h5py.File], truth: Truth) -> Row:
@@ -88,11 +89,11 @@ def lab_frame(results: Sequence[h5py.File], truth: Truth) -> Lab | None:
     return Lab(found.in_truth(offsets) * size, np.asarray(amplitude > 0 if support is None else support, bool), found.overlap)
 
 
-def _strain_rows(results: Sequence[h5py.File], truth: Truth) -> list[Row]:
+def _strain_rows(results: Sequence[h5py.File], truth: Truth, lab: Lab | None) -> list[Row]:
     names = ("strain, rms error away from boundaries", "strain, correlation with the truth", "mean strain of grains, rms error")
     bars = (f"<= {STRAIN:g}", f">= {CORRELATION:g}", f"<= {GRAIN_STRAIN:g}")
     absent = [missing(name, bar) for name, bar in zip(names, bars, strict=True)]
-    strain, lab = dataset(results, "entry_1/strain"), lab_frame(results, truth)
+    strain = dataset(results, "entry_1/strain")
     if strain is None or lab is None:
         return absent
     deep = truth.sample(truth.depth, lab.positions) > DEEP * truth.resolution
@@ -109,3 +110,39 @@ def _strain_rows(results: Sequence[h5py.File], truth: Truth) -> list[Row]:
         at_least(names[1], float(np.corrcoef(measured, true)[0, 1]), CORRELATION),
         at_most(names[2], float(np.sqrt(np.mean(np.square(of_grains)))), GRAIN_STRAIN),
     ]
+
+
+def _grain_rows(results: Sequence[h5py.File], truth: Truth, lab: Lab | None) -> list[Row]:
+    names = ("number of grains, distance from the truth", "grains, adjusted Rand index")
+    label = dataset(results, "entry_1/grain")
+    if label is None or lab is None or not (label > 0).any():
+        return [missing(name, bar) for name, bar in zip(names, (f"<= {COUNT:g}", f">= {RAND:g}"), strict=True)]
+    true = truth.sample(truth["label"], lab.positions, order=0)
+    both = (label > 0) & (true > 0)
+    apart = abs(len(np.unique(label[label > 0])) - len(np.unique(true[true > 0])))
+    return [at_most(names[0], apart, COUNT), at_least(names[1], rand_index(label[both], true[both]), RAND)]
+
+
+def rand_index(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Return the adjusted Rand index of two labellings: 1 if they agree, 0 for chance (Hubert and Arabie, J. Classification 2, 193 (1985)).
+
+    Examples
+    --------
+    >>> rand_index(np.array([1, 1, 2, 2]), np.array([7, 7, 5, 5]))
+    1.0
+    """
+    _, a = np.unique(one, return_inverse=True)
+    _, b = np.unique(other, return_inverse=True)
+    if a.size < 2:
+        return 1.0
+    table = np.bincount(a * (b.max() + 1) + b, minlength=(a.max() + 1) * (b.max() + 1)).reshape(a.max() + 1, -1)
+    joint, rows_, columns, every = (_pairs(n) for n in (table, table.sum(axis=1), table.sum(axis=0), a.size))
+    chance = rows_ * columns / every
+    most = (rows_ + columns) / 2
+    return float((joint - chance) / (most - chance)) if most != chance else 1.0
+
+
+def _pairs(counts: Any) -> float:
+    """Pairs that can be drawn from groups of these sizes."""
+    counts = np.asarray(counts, float)
+    return float((counts * (counts - 1) / 2).sum())

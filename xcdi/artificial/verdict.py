@@ -51,10 +51,13 @@ def dataset(results: Iterable[h5py.File], path: str) -> NDArray[Any] | None:
     return None
 
 
-def attribute(results: Iterable[h5py.File], name: str) -> str | None:
-    """Return, as text, the first attribute or scalar called `name` anywhere in the results."""
+def attribute(results: Iterable[h5py.File], name: str, *, under: str = "/") -> str | None:
+    """Return, as text, the first attribute or scalar called `name` in the group `under` of the results, or below it."""
     for file in results:
-        found: list[Any] = [file.attrs[name]] if name in file.attrs else []
+        group = file.get(under)
+        if not isinstance(group, h5py.Group):
+            continue
+        found: list[Any] = [group.attrs[name]] if name in group.attrs else []
 
         def visit(path: str, item: h5py.Group | h5py.Dataset, found: list[Any] = found) -> None:
             if name in item.attrs:
@@ -62,7 +65,7 @@ def attribute(results: Iterable[h5py.File], name: str) -> str | None:
             elif path.rpartition("/")[2] == name and isinstance(item, h5py.Dataset) and item.shape == ():
                 found.append(item[()])
 
-        file.visititems(visit)
+        group.visititems(visit)
         if found:
             return found[0].decode() if isinstance(found[0], bytes) else str(found[0])
     return None
