@@ -1,0 +1,284 @@
+"""Avalanches, labelled: events in a correlation series, where they happened, and the statistics of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from xcdi.errors import SchemaError, XcdiError
+from xcdi.kernels.avalanches import events as scan
+from xcdi.kernels.avalanches import patterns, sizes
+from xcdi.stages.catalogues import statistics
+
+__all__ = ["find_events", "movie", "statistics"]
+
+NORMALISATIONS = {"N4": sizes.covariance_weights, "N5": sizes.noise_weights}
+RINGS = ("inner", "middle", "outer")
+RING_EDGES = (1.5, 4.0)  # fringes
+FRINGE = 0.6  # of the width of a speckle, which adds grains of different size
+MOVED_PX = 0.1  # least shift that is called motion
+UNDONE = 0.03  # part of the drop that may be left when undoing a rigid motion on a grid of pixels
+
+
+class Movie(NamedTuple):
+    """The series as images: counts (time, y, x), pixels and frames to trust, time [s], and the detector pixel of the first corner."""
+
+    frames: np.ndarray
+    valid: np.ndarray
+    ok: np.ndarray
+    time: np.ndarray
+    corner: tuple[int, int]
+
+
+def movie(correlation: xr.Dataset) -> Movie:
+    """Put the counts of a correlation back into images.
+
+    Raises
+    ------
+    SchemaError
+        If the correlation does not carry the counts of its pixels.
+    """
+    for name, dims in {"counts": ("time", "pixel"), "pixel_y": ("pixel",), "pixel_x": ("pixel",)}.items():
+        if name not in correlation or correlation[name].dims != dims:
+            raise SchemaError(f"events need {name!r} {dims} of the correlation; run the correlation with its counts kept")
+    y, x = correlation.pixel_y.values.astype(int), correlation.pixel_x.values.astype(int)
+    corner = (int(y.min()), int(x.min()))
+    shape = (int(np.ptp(y)) + 1, int(np.ptp(x)) + 1)
+    values = correlation.counts.values
+    frames = np.zeros((values.shape[0], *shape), values.dtype)
+    frames[:, y - corner[0], x - corner[1]] = np.nan_to_num(values) if values.dtype.kind == "f" else values
+    valid = np.zeros(shape, bool)
+    valid[y - corner[0], x - corner[1]] = True
+    ok = _frame_ok(correlation) & ~np.any(np.isnan(values) if values.dtype.kind == "f" else values[:, :0], axis=1)
+    ok = patterns.steady_frames(frames, valid, ok)
+    return Movie(frames, patterns.steady_pixels(frames, valid, ok), ok, correlation.time.values.astype(np.float64), corner)
+
+
+def _frame_ok(correlation: xr.Dataset) -> np.ndarray:
+    """Frames that are not known to be bad, by variable `frame_ok` or attribute `bad_frames`."""
+    ok = correlation.frame_ok.values.astype(bool) if "frame_ok" in correlation else np.ones(correlation.sizes["time"], bool)
+    ok[np.asarray(correlation.attrs.get("bad_frames", []), int)] = False
+    return ok
+
+
+class Found(NamedTuple):
+    """Events of the whole series with what is needed to measure them."""
+
+    changes: scan.Found
+    artefact: np.ndarray
+    movie: Movie
+    speckle_px: float
+
+
+def find_events(
+    correlation: xr.Dataset,
+    *,
+    window: int = 12,
+    false_alarms: float = 0.2,
+    longest: int = 18,
+    normalisation: Literal["N4", "N5"] = "N5",
+    seed: int = 0,
+) -> xr.Dataset:
+    """Find and measure the sudden changes in a series of speckle patterns.
+
+    Parameters
+    ----------
+    correlation : Dataset
+        CORRELATION with `counts` (time, pixel), `pixel_y`, `pixel_x`, `time`; bad
+        frames in `frame_ok` (time) or the attribute `bad_frames`.
+    window : int
+        Good frames on either side in the search.
+    false_alarms : float
+        Wanted false alarms of photon noise in 10 000 frames.
+    longest : int
+        Most frames on either side in the measurement.
+    normalisation : {"N4", "N5"}
+        Weights of the drop: covariance, or counts over their envelope weighed by noise.
+    seed : int
+        Seed of the surrogates behind the threshold.
+
+    Returns
+    -------
+    Dataset
+        EVENTS. `strain_step` and `rotation_step` are there if the correlation has
+        the attributes `q_peak` [1/nm], `dq` (pixel step, 1/nm) and `centre_px`.
+        The text `flags` says "possibly merged" (a second step nearer than half a
+        window), "rigid" (the pattern moved as a whole), "artefact" (a few pixels
+        alone), "short window". A slip by a lattice vector is invisible.
+
+    Raises
+    ------
+    XcdiError
+        If fewer good frames are left than a threshold needs.
+    """
+    found = _search(movie(correlation), window, false_alarms, seed)
+    rows = [_measure(found, k, longest, normalisation, window) for k in range(len(found.changes.frame))]
+    ds = _table(found, rows)
+    trace = xr.DataArray(found.changes.trace, dims="series_frame", attrs={"units": "1"})
+    kept = {k: v for k, v in correlation.attrs.items() if k in ("scan", "beamline", "source")}
+    ds = ds.assign({"score_trace": trace, **_rigid_strain(ds, correlation, _peak(found.movie))})
+    return ds.assign_attrs(
+        **kept,
+        detector="detrended two-window scan of smoothed speckle patterns",
+        normalisation=normalisation,
+        window=window,
+        threshold=found.changes.threshold,
+        false_alarms_per_10000=false_alarms,
+        good_frames=int(found.movie.ok.sum()),
+        duration_s=float(np.ptp(found.movie.time)) if found.movie.time.size else 0.0,
+        speckle_px=found.speckle_px,
+        completeness=_completeness(ds, found.changes.threshold),
+        seed=seed,
+    )
+
+
+def _search(seen: Movie, window: int, false_alarms: float, seed: int) -> Found:
+    """Search, take out the pixels that alone make an event, search again; artefacts stay in the list, marked."""
+    if seen.ok.sum() < 4 * window + 6 or not seen.valid.any():
+        raise XcdiError(f"{int(seen.ok.sum())} good frames; events with window={window} need {4 * window + 6} or more and a valid pixel")
+    mean = seen.frames[seen.ok].mean(axis=0, dtype=np.float64)
+    width = patterns.speckle_width(mean, seen.valid)
+    artefacts: list[scan.Found] = []
+    while True:
+        products = patterns.likeness(patterns.patterns(seen.frames, seen.valid, seen.ok, speckle_px=width))
+        changes = scan.find_events(products, seen.ok, window=window, false_alarms=false_alarms, seed=seed)
+        bad, pixels = _artefacts(seen, changes, window, width)
+        if not pixels.size or len(artefacts) == 5:
+            break
+        artefacts.append(_only(changes, bad))
+        valid = seen.valid.copy()
+        valid[tuple(pixels.T)] = False
+        seen = seen._replace(valid=valid)
+    return _together(changes, artefacts, seen, width)
+
+
+def _artefacts(seen: Movie, changes: scan.Found, window: int, width: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which events a few pixels make alone, and these pixels."""
+    good = np.flatnonzero(seen.ok)
+    bad, pixels = np.zeros(len(changes.frame), bool), [np.zeros((0, 2), int)]
+    for k in range(bad.size):
+        before, after = _sides(changes, k, good, window)
+        if min(before.size, after.size) >= scan.SHORTEST:
+            around = seen.frames[np.concatenate([before, after])]
+            pixels.append(sizes.collapses(around, seen.valid, before.size, speckle_px=width))
+            bad[k] = len(pixels[-1]) > 0
+    return bad, np.unique(np.concatenate(pixels), axis=0)
+
+
+def _sides(changes: scan.Found, k: int, good: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Good frames before and after event `k`, up to its neighbours, `longest` at most."""
+    start = changes.last[k - 1] if k else 0
+    stop = changes.first[k + 1] if k + 1 < len(changes.first) else np.inf
+    before = good[(good >= start) & (good < changes.first[k])][-longest:]
+    after = good[(good >= changes.last[k]) & (good < stop)][:longest]
+    return before, after
+
+
+def _only(changes: scan.Found, keep: np.ndarray) -> scan.Found:
+    return changes._replace(**{name: getattr(changes, name)[keep] for name in ("frame", "first", "last", "score", "merged")})
+
+
+def _together(changes: scan.Found, artefacts: list[scan.Found], seen: Movie, width: float) -> Found:
+    """One list in order of time; an artefact that coincides with an event that stands without it is not listed twice."""
+    columns = ("frame", "first", "last", "score", "merged")
+    parts = [changes, *artefacts]
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+    marked = np.repeat([False] + [True] * len(artefacts), [len(part.frame) for part in parts])
+    near = np.array([m and np.any(np.abs(changes.frame - f) <= 2) for m, f in zip(marked, joined["frame"], strict=True)], bool)
+    order = np.argsort(joined["frame"], kind="stable")
+    order = order[~near[order]]
+    return Found(changes._replace(**{name: values[order] for name, values in joined.items()}), marked[order], seen, width)
+
+
+class Row(NamedTuple):
+    """One measured event."""
+
+    size: sizes.Size
+    before: int
+    after: int
+    flags: str
+
+
+def _measure(found: Found, k: int, longest: int, normalisation: str, window: int) -> Row:
+    seen = found.movie
+    good = np.flatnonzero(seen.ok)
+    before, after = _sides(found.changes, k, good, longest)
+    scale = patterns.frame_scale(seen.frames, seen.valid, seen.ok)
+    pre, post = (seen.frames[part] / scale[part, None, None] for part in (before, after))
+    mean = seen.frames[good].mean(axis=0, dtype=np.float64)
+    weighting = NORMALISATIONS[normalisation](mean, seen.valid)
+    size = sizes.measure_event(pre, post, seen.valid, weighting, rings=_rings(seen, found.speckle_px))
+    short = min(before.size, after.size) < window // 2
+    return Row(size, before.size, after.size, _flags(size, bool(found.artefact[k]), bool(found.changes.merged[k]), short))
+
+
+def _flags(size: sizes.Size, artefact: bool, merged: bool, short: bool) -> str:
+    moved = float(np.hypot(*size.shift_px)) > MOVED_PX and size.drop > 3 * size.drop_error
+    rigid = moved and size.drop_internal < max(3 * size.internal_error, UNDONE * size.drop)
+    words = {"artefact": artefact, "rigid": rigid, "possibly merged": merged, "short window": short}
+    return ", ".join(word for word, so in words.items() if so)
+
+
+def _peak(seen: Movie) -> tuple[float, float]:
+    """Row and column of the brightest place of the mean pattern, in the image."""
+    smooth = patterns.smooth_valid(seen.frames[seen.ok].mean(axis=0, dtype=np.float64), seen.valid, 2.0)
+    row, column = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
+    return float(row), float(column)
+
+
+def _rings(seen: Movie, speckle_px: float) -> np.ndarray:
+    """Annulus of every pixel about the peak: nearer than 1.5 fringes, between, farther than 4."""
+    row, column = _peak(seen)
+    y, x = np.indices(seen.valid.shape)
+    return np.digitize(np.hypot(y - row, x - column) / (FRINGE * speckle_px), RING_EDGES)
+
+
+def _table(found: Found, rows: Sequence[Row]) -> xr.Dataset:
+    """EVENTS from the measured rows."""
+    changes = found.changes
+
+    def column(values: Any, units: str, dtype: Any = np.float64) -> xr.DataArray:
+        return xr.DataArray(np.array(values, dtype).reshape(len(rows)), dims="event", attrs={"units": units})
+
+    sized = {name: column([getattr(r.size, name) for r in rows], "1") for name in sizes.Size._fields[:5]}
+    rings = {f"drop_{name}": column([r.size.drop_by_ring[i] for r in rows], "1") for i, name in enumerate(RINGS)}
+    shifts = {f"shift_{name}": column([r.size.shift_px[i] for r in rows], "pixel") for i, name in enumerate(("row", "column"))}
+    return xr.Dataset(
+        {
+            "time": column(found.movie.time[changes.frame], "s"),
+            "frame": column(changes.frame, "1", np.int64),
+            "score": column(changes.score, "1"),
+            **sized,
+            **rings,
+            **shifts,
+            "frames_before": column([r.before for r in rows], "1", np.int64),
+            "frames_after": column([r.after for r in rows], "1", np.int64),
+            "flags": column([r.flags for r in rows], "", str),
+        }
+    )
+
+
+def _rigid_strain(ds: xr.Dataset, correlation: xr.Dataset, peak: tuple[float, float]) -> dict[str, xr.DataArray]:
+    """Uniform strain and rotation about the beam that the shifts of the pattern mean, if its place in reciprocal space is known."""
+    if not {"q_peak", "dq", "centre_px"} <= set(correlation.attrs):
+        return {}
+    length = float(np.linalg.norm(np.atleast_1d(correlation.attrs["q_peak"])))
+    step = np.broadcast_to(np.asarray(correlation.attrs["dq"], np.float64), (2,))
+    corner = np.array([correlation.pixel_y.values.min(), correlation.pixel_x.values.min()], np.float64)
+    out = (np.array(peak) + corner - np.asarray(correlation.attrs["centre_px"], np.float64)) * step
+    out /= np.linalg.norm(out)
+    moved = np.stack([ds.shift_row.values, ds.shift_column.values], axis=-1) * step
+    strain = xr.DataArray(-(moved @ out) / length, dims="event", attrs={"units": "1"})
+    turn = xr.DataArray(np.degrees(moved @ np.array([-out[1], out[0]]) / length), dims="event", attrs={"units": "deg"})
+    return {"strain_step": strain, "rotation_step": turn}
+
+
+def _completeness(ds: xr.Dataset, threshold: float) -> float:
+    """Drop above which nine in ten events of this series would pass the threshold; NaN with fewer than 5 events."""
+    usable = (ds["drop"].values > 0) & (ds["flags"].values == "")
+    if usable.sum() < 5:
+        return float("nan")
+    return float(np.quantile((ds["drop"].values / ds["score"].values)[usable], 0.9) * threshold)
