@@ -36,6 +36,7 @@ __all__ = [
     "resample",
     "resample_linear",
     "rotation",
+    "tile_sums",
     "two_theta",
     "voxel_basis",
     "voxel_lengths",
@@ -311,6 +312,19 @@ def find_peak(total: Array, valid: Array, *, sigma: float = 1.5) -> tuple[int, i
     smooth = np.where(weight > 0.3, smooth / np.maximum(weight, 0.3), 0.0)
     row, column = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
     return int(row), int(column)
+
+
+def tile_sums(frames: Array, size: int) -> Array:
+    """Sum square tiles of `size` pixels of every frame, shape (frame, y / size, x / size), the last tiles smaller.
+
+    Examples
+    --------
+    >>> tile_sums(np.ones((1, 3, 5)), 2)
+    array([[[4., 4., 2.],
+            [2., 2., 1.]]])
+    """
+    rows = np.add.reduceat(frames, np.arange(0, frames.shape[1], size), axis=1, dtype=np.float64)
+    return np.add.reduceat(rows, np.arange(0, frames.shape[2], size), axis=2)
 
 
 def centre_of_mass(volume: Array, valid: Array, *, floor: float = 0.2) -> Array:
