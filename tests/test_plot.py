@@ -77,8 +77,15 @@ def events():
 @pytest.fixture
 def statistics():
     size = np.geomspace(0.02, 0.6, 23)
+    curve = np.geomspace(0.05, 0.6, 11)
     return xr.Dataset(
-        {"size": labelled("event", size), "ccdf": labelled("event", 1 - np.arange(23) / 23)},
+        {
+            "size": labelled("event", size),
+            "ccdf": labelled("event", 1 - np.arange(23) / 23),
+            "fit_size": labelled("curve", curve),
+            "fit_ccdf": labelled("curve", np.linspace(0.7, 0.0, 11)),
+            "waiting": labelled("gap", [1.0, 2.0, 5.0], "s"),
+        },
         attrs={"exponent": 1.5, "exponent_error": 0.1, "smallest": 0.05, "largest": 0.6, "n": 18},
     )
 
@@ -175,24 +182,34 @@ def test_drawing_leaves_the_data_as_they_were(series, events, crystal):
 
 
 def test_every_event_has_a_tick_on_both_axes(series, events):
-    lines = correlation.two_time(series, events=events).lines
-    np.testing.assert_array_equal(lines[0].get_xdata(), events.time)
-    np.testing.assert_array_equal(lines[1].get_ydata(), events.time)
+    above, beside = correlation.two_time(series, events=events).collections
+    np.testing.assert_array_equal(above.get_offsets()[:, 0], events.time)
+    np.testing.assert_array_equal(beside.get_offsets()[:, 1], events.time)
+
+
+def test_an_artefact_is_not_the_colour_of_an_event(series, events):
+    flagged = events.assign(flags=labelled("event", ["", "artefact", "rigid"]))
+    colours = correlation.two_time(series, events=flagged).collections[0].get_facecolors()
+    np.testing.assert_array_equal(colours[1], colours[2])
+    assert not np.array_equal(colours[0], colours[1])
 
 
 def test_the_truncated_fit_is_drawn_over_its_range_only(statistics):
     ax = avalanches.size_distribution(statistics)
     fit = ax.lines[-1]
-    assert fit.get_xdata().min() == pytest.approx(0.05)
-    assert fit.get_xdata().max() <= 0.6
-    assert fit.get_ydata()[0] == pytest.approx(np.mean(statistics["size"] >= 0.05))
-    assert np.all(np.diff(fit.get_ydata()) < 0)
+    np.testing.assert_array_equal(fit.get_xdata(), statistics.fit_size)
+    np.testing.assert_array_equal(fit.get_ydata(), statistics.fit_ccdf)
+    said = ax.texts[0].get_text()
+    assert "1.50 ± 0.10" in said
+    assert "$N$ = 18" in said
+    assert "smallest = 0.05" in said
 
 
 def test_no_line_is_drawn_where_no_exponent_was_fitted(statistics):
     few = statistics.drop_attrs().assign_attrs(note="9 events; an exponent needs 50")
     ax = avalanches.size_distribution(few)
     assert len(ax.lines) == 1
+    assert not np.array_equal(ax.lines[0].get_xdata(), statistics.fit_size)
     assert "needs 50" in ax.get_title()
 
 

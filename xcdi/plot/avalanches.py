@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
-from xcdi.plot import strain, style
+from xcdi.plot import reading, strain, style
 
-__all__ = ["boundary_map", "boundary_slices", "boundary_timeline", "drops", "score", "size_distribution"]
+__all__ = ["boundary_map", "boundary_slices", "boundary_timeline", "drops", "score", "size_distribution", "waiting_times"]
 
 BLUE = "#0072b2"
+SIZES = {"drop": "drop $D$", "drop_internal": "internal drop $D$", "fraction": "fraction $f$"}
 Pair = tuple[int, int]
 
 
@@ -36,17 +37,16 @@ def score(events: xr.Dataset, ax: Axes | None = None, *, time: np.ndarray | None
         Time of each frame in s; without it the axis counts frames.
     """
     ax = style.own_axes(ax, style.DOUBLE, 2.5)
-    trace = style.shown(events, "score_trace").values.astype(float)
+    trace = reading.shown(events, "score_trace").values.astype(float)
     trace = np.where(np.isfinite(trace), trace, np.nan)
     in_seconds = time is not None and len(time) == trace.size
     where = np.asarray(time) if in_seconds else np.arange(trace.size)
     ax.plot(where, trace, lw=0.8, color="0.25")
-    threshold = style.value(events, "threshold")
+    threshold = reading.value(events, "threshold")
     if threshold is not None:
         ax.axhline(threshold, color=BLUE, ls="--", lw=1.1)
         ax.text(0.995, threshold, f"threshold {threshold:.3g}", transform=ax.get_yaxis_transform(), ha="right", va="bottom", color=BLUE)
-    when = style.shown(events, "time" if in_seconds else "frame").values
-    ax.plot(when, np.full(len(when), 1.03), "v", transform=ax.get_xaxis_transform(), color=style.EVENT, ms=5.5, mew=0, clip_on=False)
+    style.event_ticks(ax, reading.shown(events, "time" if in_seconds else "frame").values, reading.genuine(events))
     ax.set(xlabel="time (s)" if in_seconds else "frame", ylabel="score $z$")
     ax.margins(x=0)
     return ax
@@ -54,7 +54,7 @@ def score(events: xr.Dataset, ax: Axes | None = None, *, time: np.ndarray | None
 
 @style.paper()
 def drops(events: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Drop of the correlation across every event against its time, with error bars; rigid motion is shown apart.
+    """Drop of the correlation across every event against its time, with error bars; grey is an artefact or rigid motion.
 
     Parameters
     ----------
@@ -68,36 +68,37 @@ def drops(events: xr.Dataset, ax: Axes | None = None) -> Axes:
         Logarithmic sizes. An event whose drop is not positive within its noise is listed in the table, not drawn.
     """
     ax = style.own_axes(ax, height=2.9)
-    time, drop = style.shown(events, "time").values, style.shown(events, "drop").values
+    time, drop = reading.shown(events, "time").values, reading.shown(events, "drop").values
     seen = np.isfinite(drop) & (drop > 0)
     if not seen.any():
         style.note(ax, "no event of measurable size", where="centre")
         ax.set(xlabel="time (s)", ylabel="drop $D$")
         return ax
-    error = np.nan_to_num(style.shown(events, "drop_error").values)[seen]
-    below = np.minimum(error, 0.9 * drop[seen])
-    shape: dict[str, Any] = {"fmt": "o", "ms": 5, "color": style.EVENT, "ecolor": "0.4", "elinewidth": 1, "capsize": 2}
-    ax.vlines(time[seen], 0, drop[seen], color=style.EVENT, lw=0.8, alpha=0.35)
-    ax.errorbar(time[seen], drop[seen], [below, error], label="drop $D$", **shape)
+    error = np.nan_to_num(reading.shown(events, "drop_error").values)
+    below = np.minimum(error, 0.9 * np.abs(drop))
+    real = reading.genuine(events)
+    for chosen, colour, word in ((seen & real, style.EVENT, "drop $D$"), (seen & ~real, "0.55", "artefact or rigid motion")):
+        if chosen.any():
+            shape: dict[str, Any] = {"fmt": "o", "ms": 5, "color": colour, "ecolor": "0.4", "elinewidth": 1, "capsize": 2}
+            ax.vlines(time[chosen], 0, drop[chosen], color=colour, lw=0.8, alpha=0.35)
+            ax.errorbar(time[chosen], drop[chosen], [below[chosen], error[chosen]], label=word, **shape)
     if "drop_internal" in events:
         _internal(ax, events)
-    low = float(np.min(drop[seen] - below))
-    ax.set(xlabel="time (s)", ylabel="drop $D$", yscale="log", ylim=(low / 1.6, min(2.0, 1.8 * float(np.max(drop[seen] + error)))))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    low, high = float(np.min((drop - below)[seen])), float(np.max((drop + error)[seen]))
+    ax.set(xlabel="time (s)", ylabel="drop $D$", yscale="log", ylim=(low / 1.6, min(2.0, 1.8 * high)))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0, handletextpad=0.3)
     return ax
 
 
 @style.paper()
 def size_distribution(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
-    r"""Share of events at least as large as each, log-log, with the truncated power law over the range it was fitted to.
-
-    .. math:: P(\geq x) = P(> b) + [P(\geq a) - P(> b)]\,\frac{x^{1-\tau} - b^{1-\tau}}{a^{1-\tau} - b^{1-\tau}}, \quad a \leq x \leq b
+    """Share of events at least as large as each, log-log, with the truncated power law over the range it was fitted to.
 
     Parameters
     ----------
     statistics : Dataset
-        STATISTICS: `size` and `ccdf`, one per event; scalars `exponent`, `exponent_error`, `smallest` (a), `largest` (b)
-        and `n`, variables or attributes.
+        STATISTICS: `size` and `ccdf`, one per event; `fit_size` and `fit_ccdf`, the fitted curve; scalars `exponent`,
+        `exponent_error`, `smallest`, `largest` and `n`.
     ax : Axes, optional
 
     Returns
@@ -107,26 +108,51 @@ def size_distribution(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
     """
     ax = style.own_axes(ax, height=3.4)
     size, share = _ccdf(statistics)
+    ax.set(xlabel=SIZES.get(str(statistics.attrs.get("size")), "event size"), ylabel="share of events at least this large")
     if not size.size:
         style.note(ax, "no event of measurable size", where="centre")
-        ax.set(xlabel="event size $D$", ylabel="share of events at least this large")
         return ax
     ax.plot(size, share, "o", ms=4, mew=0, color=BLUE, alpha=0.7)
-    ax.set(xscale="log", yscale="log", xlabel="event size $D$", ylabel="share of events at least this large")
-    exponent, smallest, largest, n = (style.value(statistics, name) for name in ("exponent", "smallest", "largest", "n"))
+    ax.set(xscale="log", yscale="log", ylim=(max(0.4 / size.size, 1e-6), 1.4))
+    exponent, smallest, largest, n = (reading.value(statistics, name) for name in ("exponent", "smallest", "largest", "n"))
     lines = [f"$N$ = {int(n if n is not None else size.size)}"]
     if smallest is not None:
         ax.axvline(smallest, color="0.5", ls=":", lw=1)
         lines.append(f"smallest = {smallest:.3g}")
-    if exponent is not None and smallest is not None and largest is not None:
-        x = np.geomspace(smallest, largest * 0.999, 200)
-        ax.plot(x, _share(size, x, smallest, largest, exponent), color="black", lw=1.5)
-        lines.insert(0, rf"$\tau$ = {style.number(exponent, style.value(statistics, 'exponent_error'))}")
-        lines.append(f"largest = {largest:.3g}")
-    style.note(ax, "\n".join(lines), where="lower left")
-    ax.set_ylim(max(0.4 / size.size, 1e-6), 1.4)
     if exponent is None:
         ax.set_title(str(statistics.attrs.get("note", "")), fontsize=9, wrap=True)
+    else:
+        ax.plot(reading.shown(statistics, "fit_size").values, reading.shown(statistics, "fit_ccdf").values, color="black", lw=1.5)
+        lines.insert(0, rf"$\tau$ = {reading.number(exponent, reading.value(statistics, 'exponent_error'))}")
+        lines += [f"largest = {largest:.3g}"] if largest is not None else []
+    style.note(ax, "\n".join(lines), where="lower left")
+    return ax
+
+
+@style.paper()
+def waiting_times(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Share of the times between successive events that are at least as long as each, log-log.
+
+    Parameters
+    ----------
+    statistics : Dataset
+        STATISTICS with `waiting` [s], one per gap; `p_exponential` and `p_exponential_rescaled` where a law was tested.
+    ax : Axes, optional
+    """
+    ax = style.own_axes(ax, height=3.4)
+    gaps = reading.shown(statistics, "waiting").values
+    gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
+    ax.set(xlabel="waiting time (s)", ylabel="share of waits at least this long")
+    if not gaps.size:
+        style.note(ax, "fewer than two events", where="centre")
+        return ax
+    ax.ecdf(gaps, complementary=True, color=BLUE, lw=1.4)
+    ax.set(xscale="log", yscale="log", ylim=(max(0.4 / gaps.size, 1e-6), 1.4))
+    lines = [f"{gaps.size} waits"]
+    for name, words in (("p_exponential", "$p$ exponential"), ("p_exponential_rescaled", "$p$ exponential, rate removed")):
+        found = reading.value(statistics, name)
+        lines += [f"{words} = {found:.2g}"] if found is not None else []
+    style.note(ax, "\n".join(lines), where="lower left")
     return ax
 
 
@@ -140,7 +166,7 @@ def boundary_timeline(events: xr.Dataset, ax: Axes | None = None) -> Axes:
         EVENTS with `time` [s], `drop`, `boundary_i` and `boundary_j`; `probability` makes doubtful links pale.
     ax : Axes, optional
     """
-    time, drop, pairs = style.shown(events, "time").values, style.shown(events, "drop").values, _pairs(events)
+    time, drop, pairs = reading.shown(events, "time").values, reading.shown(events, "drop").values, _pairs(events)
     rows = sorted({pair for pair in pairs if pair is not None})
     ax = style.own_axes(ax, style.DOUBLE, 1.3 + 0.28 * (len(rows) + 1))
     level = np.array([rows.index(pair) + 1 if pair is not None else 0 for pair in pairs], dtype=int)
@@ -232,28 +258,14 @@ def _internal(ax: Axes, events: xr.Dataset) -> None:
 
 def _ccdf(statistics: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Sizes and shares, of the positive sizes alone: others have no place on a logarithmic axis."""
-    size, share = np.ravel(style.shown(statistics, "size").values), np.ravel(style.shown(statistics, "ccdf").values)
+    size, share = np.ravel(reading.shown(statistics, "size").values), np.ravel(reading.shown(statistics, "ccdf").values)
     there = np.isfinite(size) & (size > 0) & (share > 0)
     return size[there], share[there]
 
 
-def _share(size: np.ndarray, x: np.ndarray, smallest: float, largest: float, exponent: float) -> np.ndarray:
-    """The fitted law as a share of all events: it covers those between its ends, and the larger ones stay above it."""
-    above = float(np.mean(size > largest))
-    return above + (float(np.mean(size >= smallest)) - above) * _tail(x, smallest, largest, exponent)
-
-
-def _tail(x: np.ndarray, smallest: float, largest: float, exponent: float) -> np.ndarray:
-    """Share of a truncated power law at or above `x`."""
-    power = 1 - exponent
-    if abs(power) < 1e-9:
-        return np.log(largest / x) / np.log(largest / smallest)
-    return (x**power - largest**power) / (smallest**power - largest**power)
-
-
 def _pairs(events: xr.Dataset) -> list[Pair | None]:
     """The two grains of each event, smaller number first; None where no boundary was found."""
-    first, second = style.shown(events, "boundary_i").values, style.shown(events, "boundary_j").values
+    first, second = reading.shown(events, "boundary_i").values, reading.shown(events, "boundary_j").values
     return [(min(int(i), int(j)), max(int(i), int(j))) if i > 0 and j > 0 else None for i, j in zip(first, second, strict=True)]
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xcdi.plot import style
+from xcdi.plot import reading, style
 
 __all__ = ["g2", "intensity", "overview", "two_time"]
 
@@ -44,7 +44,7 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     np.True_
     """
     ax = style.own_axes(ax, 4.9, 4.0)
-    plane = style.shown(correlation, "two_time").isel(region=region).transpose("time", "time2").copy()
+    plane = reading.shown(correlation, "two_time").isel(region=region).transpose("time", "time2").copy()
     seconds = _seconds(correlation)
     plane = plane.assign_coords(time=seconds, time2=seconds)
     np.fill_diagonal(plane.values, np.nan)
@@ -54,7 +54,7 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     bar = style.host(ax).colorbar(drawn, ax=ax, pad=0.06, aspect=28, extend="both")
     bar.set_label(LOOK.label)
     if events is not None:
-        _ticks(ax, style.shown(events, "time").values)
+        style.event_ticks(ax, reading.shown(events, "time").values, reading.genuine(events), both=True)
     ax.set_title(_region_name(correlation, region), loc="left", pad=12 if events is not None else None)
     return ax
 
@@ -73,7 +73,7 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
     """
     ax = style.own_axes(ax)
-    curves, delay = style.shown(correlation, "g2"), style.shown(correlation, "delay").values
+    curves, delay = reading.shown(correlation, "g2"), reading.shown(correlation, "delay").values
     error = correlation["g2_error"].values if "g2_error" in correlation else np.zeros(curves.shape)
     fine = np.geomspace(*_positive_range(delay), 200)
     for k in range(curves.sizes["region"]):
@@ -104,11 +104,11 @@ def intensity(correlation: xr.Dataset, ax: Axes | None = None, *, events: xr.Dat
         EVENTS; a tick above the trace for each.
     """
     ax = style.own_axes(ax, height=2.2)
-    trace = style.shown(correlation, "mean_count")
+    trace = reading.shown(correlation, "mean_count")
     for k in range(trace.sizes["region"]):
         ax.plot(_seconds(correlation), trace.values[k], lw=0.8, color=style.grain_colour(k + 1), label=_region_name(correlation, k))
     if events is not None:
-        _ticks(ax, style.shown(events, "time").values, both=False)
+        style.event_ticks(ax, reading.shown(events, "time").values, reading.genuine(events))
     ax.set(xlabel="time (s)", ylabel="counts per pixel", xlim=style.edges(_seconds(correlation)))
     if trace.sizes["region"] > 1:
         ax.legend(loc="best")
@@ -133,7 +133,7 @@ def overview(correlation: xr.Dataset, *, region: int = 0, events: xr.Dataset | N
 
 
 def _seconds(correlation: xr.Dataset) -> np.ndarray:
-    return np.asarray(style.shown(correlation, "time").values, dtype=float)
+    return np.asarray(reading.shown(correlation, "time").values, dtype=float)
 
 
 def _colour_limits(correlation: xr.Dataset, plane: np.ndarray, region: int) -> tuple[float, float]:
@@ -142,26 +142,18 @@ def _colour_limits(correlation: xr.Dataset, plane: np.ndarray, region: int) -> t
     seen = beside[np.isfinite(beside)]
     if seen.size and np.median(seen) > 1.01:
         return 1.0, float(np.median(seen))
-    contrast = style.value(correlation, "contrast", region)
+    contrast = reading.value(correlation, "contrast", region)
     return 1.0, 1.0 + contrast if contrast is not None and contrast > 0 else 1.1
 
 
-def _ticks(ax: Axes, times: np.ndarray, *, both: bool = True) -> None:
-    """A small triangle outside the frame for every event, on the upper and, for a map, on the right side."""
-    shape: dict[str, Any] = {"color": style.EVENT, "ms": 5.5, "ls": "", "clip_on": False, "mew": 0}
-    ax.plot(times, np.full(times.size, 1.025), "v", transform=ax.get_xaxis_transform(), **shape)
-    if both:
-        ax.plot(np.full(times.size, 1.025), times, "<", transform=ax.get_yaxis_transform(), **shape)
-
-
 def _region_name(correlation: xr.Dataset, region: int) -> str:
-    q = style.value(correlation, "q", region) if "q" in correlation.variables else None
+    q = reading.value(correlation, "q", region) if "q" in correlation.variables else None
     return f"region {region + 1}" if q is None else f"$q$ = {q:.4g} nm$^{{-1}}$"
 
 
 def _kww(correlation: xr.Dataset, delay: np.ndarray, region: int) -> np.ndarray | None:
     """The fitted curve, or None if there is no finite fit."""
-    numbers = [style.value(correlation, name, region) for name in ("rate", "exponent", "contrast", "baseline")]
+    numbers = [reading.value(correlation, name, region) for name in ("rate", "exponent", "contrast", "baseline")]
     if any(number is None for number in numbers):
         return None
     rate, exponent, contrast, baseline = (float(number) for number in numbers if number is not None)
@@ -172,9 +164,9 @@ def _fit_text(correlation: xr.Dataset, region: int) -> str:
     """The fitted rate and exponent with their errors."""
     texts = []
     for name, symbol, unit in (("rate", r"\Gamma", " s$^{-1}$"), ("exponent", r"\gamma", "")):
-        found = style.value(correlation, name, region)
-        error = style.value(correlation, f"{name}_error", region)
-        texts.append(f"${symbol}$ = {style.number(found if found is not None else np.nan, error)}{unit}")
+        found = reading.value(correlation, name, region)
+        error = reading.value(correlation, f"{name}_error", region)
+        texts.append(f"${symbol}$ = {reading.number(found if found is not None else np.nan, error)}{unit}")
     return ", ".join(texts)
 
 

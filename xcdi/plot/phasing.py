@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from xcdi.plot import style
+from xcdi.plot import reading, style
 
 __all__ = ["peak_slices", "prtf", "residuals", "rocking_curve"]
 
@@ -38,7 +38,7 @@ def peak_slices(peak: xr.Dataset) -> Figure:
     >>> [ax.get_title() for ax in peak_slices(peak).axes[:2]]
     ['across detector', 'across $y$']
     """
-    counts = style.shown(peak, "counts").compute()
+    counts = reading.shown(peak, "counts").compute()
     if "valid" in peak:
         counts = counts.where(peak["valid"])
     counts = counts.drop_vars([name for name in counts.coords if name in counts.dims]).assign_coords(_offsets(peak, counts))
@@ -59,7 +59,7 @@ def peak_slices(peak: xr.Dataset) -> Figure:
 def rocking_curve(peak: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Counts of all trusted pixels of the box against the rocking angle, or the frame where no angle is given."""
     ax = style.own_axes(ax)
-    counts = style.shown(peak, "counts")
+    counts = reading.shown(peak, "counts")
     total = (counts.where(peak["valid"]) if "valid" in peak else counts).sum(("y", "x")).values
     known = "rocking" in peak.variables
     where = peak["rocking"].values if known else np.arange(total.size)
@@ -85,7 +85,7 @@ def residuals(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
         Kept starts are filled circles, dropped ones crosses.
     """
     ax = style.own_axes(ax)
-    residual = np.ravel(style.shown(phased, "residual").values)
+    residual = np.ravel(reading.shown(phased, "residual").values)
     kept = np.ravel(phased["kept"].values).astype(bool) if "kept" in phased else np.ones(residual.size, bool)
     order = np.argsort(residual)
     rank = np.arange(1, residual.size + 1)
@@ -110,7 +110,7 @@ def prtf(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
     """
     ax = style.own_axes(ax)
-    curve = style.shown(phased, "prtf")
+    curve = reading.shown(phased, "prtf")
     q = curve[curve.dims[0]]
     ax.plot(q.values, curve.values, "o-", ms=3, color="#0072b2")
     ax.axhline(np.exp(-1), color="0.4", ls="--", lw=1)

@@ -38,6 +38,7 @@ CAPTIONS = {
     "boundaries": "Grain boundaries coloured by the number of events on each; thin grey ones saw none.",
     "boundaries_3d": "The same boundaries in 3D.",
     "size_distribution": "Sizes of the events: share at least as large as each, with the truncated power law over the fitted range only.",
+    "waiting_times": "Times between successive events: share at least as long as each.",
 }
 REGIONS = 4  # two-time maps drawn of one result; more are in the file
 
@@ -167,6 +168,8 @@ def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
         yield from _of_events(result)
     if "statistics" in result and "ccdf" in result["statistics"]:
         yield "size_distribution", lambda: avalanches.size_distribution(result["statistics"])
+        if result["statistics"].sizes.get("gap", 0) > 1:
+            yield "waiting_times", lambda: avalanches.waiting_times(result["statistics"])
 
 
 def _of_crystal(crystal: xr.Dataset) -> Iterator[tuple[str, Drawing]]:

@@ -16,7 +16,7 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from skimage.measure import marching_cubes
 
 from xcdi.errors import SchemaError
-from xcdi.plot import style
+from xcdi.plot import reading, style
 from xcdi.plot.style import LOOKS, Look
 
 __all__ = [
@@ -119,7 +119,7 @@ def plane(
         Where the plane cuts, (x, y, z) in nm.
     """
     ax = style.own_axes(ax, 4.4, 3.6)
-    style.shown(crystal, name)
+    reading.shown(crystal, name)
     around = cropped(crystal)
     volume = _volume(around, name)
     drawn = _plane(ax, around, volume, seen, at, style.limits(volume.values, LOOKS[name].kind))
@@ -155,7 +155,7 @@ def isosurface(
         Axes in nm, y upwards. Grey where `name` is not known beneath the surface.
     """
     look = LOOKS[name]
-    amplitude, values = style.shown(crystal, "amplitude"), style.shown(crystal, name) * look.scale
+    amplitude, values = reading.shown(crystal, "amplitude"), reading.shown(crystal, name) * look.scale
     ax = style.own_axes_3d(ax)
     inside = np.where(crystal["support"], values, np.nan) if "support" in crystal else values.values
     between = style.limits(inside, look.kind)
@@ -187,7 +187,7 @@ def histogram(crystal: xr.Dataset, ax: Axes | None = None, *, bins: int = 81) ->
     """
     ax = style.own_axes(ax)
     look = LOOKS["strain"]
-    strain = (style.shown(crystal, "strain") * look.scale).values
+    strain = (reading.shown(crystal, "strain") * look.scale).values
     inside = np.isfinite(strain) & (crystal["support"].values if "support" in crystal else True)
     reach = 1.6 * style.limits(strain[inside], "symmetric")[1]
     where = np.linspace(-reach, reach, bins + 1).tolist()
@@ -197,7 +197,7 @@ def histogram(crystal: xr.Dataset, ax: Axes | None = None, *, bins: int = 81) ->
         grain = inside & (crystal["grain"].values == k)
         colour = style.grain_colour(k)
         ax.hist(strain[grain], where, weights=np.full(grain.sum(), weight), histtype="step", color=colour, lw=1.3, label=f"grain {k}")
-    floor = style.value(crystal, "noise_floor")
+    floor = reading.value(crystal, "noise_floor")
     if floor is not None:
         ax.axvspan(-floor * look.scale, floor * look.scale, color="#e69f00", alpha=0.25, lw=0, label=f"noise floor ±{_power(floor)}")
     ax.set(xlabel=look.label, ylabel="voxels (%)", title=grade_text(crystal), xlim=(-reach, reach))
@@ -299,7 +299,7 @@ def _bar(row: Sequence[Axes], drawn: AxesImage, crystal: xr.Dataset, name: str) 
         bar.set_ticks([-np.pi, 0, np.pi], labels=["−π", "0", "π"])
     if look.kind == "labels":
         bar.set_ticks(list(range(1, drawn.get_cmap().N + 1)))
-    floor = style.value(crystal, "noise_floor")
+    floor = reading.value(crystal, "noise_floor")
     if floor is not None and name == "strain":
         for level in (floor * look.scale, -floor * look.scale):
             bar.ax.axhline(level, color="black", lw=0.9)
@@ -307,7 +307,7 @@ def _bar(row: Sequence[Axes], drawn: AxesImage, crystal: xr.Dataset, name: str) 
 
 def _with_floor(crystal: xr.Dataset, name: str) -> str:
     """Label of a quantity; under that of the strain stands its noise floor, if it is known."""
-    floor = style.value(crystal, "noise_floor")
+    floor = reading.value(crystal, "noise_floor")
     return LOOKS[name].label if floor is None or name != "strain" else f"{LOOKS[name].label}\nnoise floor ±{floor * 1e3:.2g}"
 
 
@@ -333,7 +333,7 @@ def cropped(crystal: xr.Dataset, margin: int = 2) -> xr.Dataset:
 
 def _arrow(ax: Axes, crystal: xr.Dataset, seen: tuple[str, str]) -> None:
     """The direction of the scattering vector in the plane, unless it points out of it."""
-    g = style.vector(crystal, "q_peak")
+    g = reading.vector(crystal, "q_peak")
     if g is None or not np.any(g):
         return
     arrow = np.array([g["xyz".index(seen[1])], g["xyz".index(seen[0])]]) / np.linalg.norm(g)

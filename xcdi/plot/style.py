@@ -25,25 +25,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from mpl_toolkits.mplot3d import Axes3D
 
-from xcdi.errors import SchemaError
-
-__all__ = [
-    "DOUBLE",
-    "LOOKS",
-    "SINGLE",
-    "Look",
-    "colormap",
-    "colour_bar",
-    "edges",
-    "figure",
-    "grain_colour",
-    "halo",
-    "host",
-    "image",
-    "limits",
-    "note",
-]
-__all__ += ["number", "own_axes", "own_axes_3d", "paper", "quantity_label", "scale_bar", "shown", "value", "vector"]
+__all__ = ["DOUBLE", "LOOKS", "SINGLE", "Look", "colormap", "colour_bar", "edges", "event_ticks", "figure", "grain_colour", "halo", "host"]
+__all__ += ["image", "limits", "note", "own_axes", "own_axes_3d", "paper", "scale_bar"]
 
 SINGLE, DOUBLE = 3.5, 7.2  # widths of one and two columns of a journal page, inches
 GREY = "0.82"
@@ -287,73 +270,11 @@ def note(ax: Axes, text: str, *, where: str = "upper right") -> None:
     ax.text(x, y, text, transform=ax.transAxes, ha=side, va=va, fontsize=8.5, path_effects=halo(), zorder=6)
 
 
-def number(value: float, error: float | None = None, digits: int = 3) -> str:
-    """Return a number as one writes it, with its error to two significant digits.
-
-    Examples
-    --------
-    >>> number(1.5034, 0.0712)
-    '1.503 ± 0.071'
-    >>> number(0.000123)
-    '0.000123'
-    """
-    if error is None or not np.isfinite(error) or error <= 0:
-        return f"{value:.{digits}g}" if np.isfinite(value) else "–"
-    places = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{places}f} ± {error:.{places}f}"
-
-
-def quantity_label(variable: xr.DataArray, words: str) -> str:
-    """Return `words` with the unit of `variable` in brackets, if it has one.
-
-    Examples
-    --------
-    >>> quantity_label(xr.DataArray(0.0, attrs={"units": "s"}), "delay")
-    'delay (s)'
-    """
-    unit = str(variable.attrs.get("units", ""))
-    return words if unit in ("", "1") else f"{words} ({unit.replace('1/nm', 'nm$^{-1}$').replace('1/s', 's$^{-1}$')})"
-
-
-def shown(dataset: xr.Dataset, name: str) -> xr.DataArray:
-    """Return the variable `name`.
-
-    Raises
-    ------
-    SchemaError
-        Says what is missing, and what there is.
-
-    Examples
-    --------
-    >>> float(shown(xr.Dataset({"a": 2.0}), "a"))
-    2.0
-    """
-    if name not in dataset.variables:
-        raise SchemaError(f"this picture needs {name!r}, and the data have {', '.join(map(str, dataset.variables))}")
-    return dataset[name]
-
-
-def value(dataset: xr.Dataset, name: str, region: int | None = None) -> float | None:
-    """Return the number `name` from the variables or attributes of `dataset`, or None if it is not there or not finite.
-
-    Examples
-    --------
-    >>> value(xr.Dataset(attrs={"threshold": 6.0}), "threshold")
-    6.0
-    >>> value(xr.Dataset(), "threshold") is None
-    True
-    """
-    found = dataset[name].values if name in dataset.variables else dataset.attrs.get(name)
-    if found is None or isinstance(found, str):
-        return None
-    flat = np.ravel(np.asarray(found, dtype=float))
-    if flat.size == 0:
-        return None
-    picked = float(flat[region] if region is not None and region < flat.size else flat[0])
-    return picked if np.isfinite(picked) else None
-
-
-def vector(dataset: xr.Dataset, name: str) -> np.ndarray | None:
-    """Return the vector `name` (x, y, z) from the variables or attributes of `dataset`, or None."""
-    found = dataset[name].values if name in dataset.variables else dataset.attrs.get(name)
-    return None if found is None or np.size(found) != 3 else np.asarray(found, dtype=float).reshape(3)
+def event_ticks(ax: Axes, places: np.ndarray, real: np.ndarray, *, both: bool = False) -> None:
+    """Put a small triangle outside the frame for each event, above and, with `both`, at the right; grey where not `real`."""
+    colours = np.where(real, EVENT, "0.55")
+    shape: dict[str, Any] = {"c": colours, "s": 30, "linewidths": 0, "clip_on": False}
+    beside = np.full(len(places), 1.025)
+    ax.scatter(places, beside, marker="v", transform=ax.get_xaxis_transform(), **shape)
+    if both:
+        ax.scatter(beside, places, marker="<", transform=ax.get_yaxis_transform(), **shape)

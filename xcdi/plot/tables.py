@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xcdi.plot import page, style
+from xcdi.plot import page, reading
 
 __all__ = ["of_result", "provenance", "score", "text"]
 
@@ -88,6 +88,7 @@ def _crystal(result: Result) -> Iterator[str]:
         "residual": "residual",
         "d_spacing_nm": "lattice spacing (nm)",
         "two_theta_deg": "two theta (deg)",
+        "mean_d_spacing_nm": "mean lattice spacing (nm)",
         "mean_strain": "mean strain",
         "noise_floor": "strain noise floor",
     }
@@ -133,7 +134,7 @@ def _events(events: xr.Dataset) -> Iterator[str]:
         "frame": _whole("frame"),
         "score": _plain("score"),
         "drop": _with_error("drop"),
-        "internal drop": _with_error("drop_internal"),
+        "internal drop": _with_error("drop_internal", error="internal_error"),
         "fraction": _plain("fraction"),
         "strain step (10⁻⁵)": _plain("strain_step", 1e5),
         "rotation (mdeg)": _plain("rotation_step", 1e3),
@@ -144,7 +145,11 @@ def _events(events: xr.Dataset) -> Iterator[str]:
     }
     yield page.heading(f"{events.sizes['event']} events")
     yield from _columns(events, "event", columns)
-    how = {name: events.attrs[name] for name in ("detector", "window", "threshold", "false_alarms_per_10000") if name in events.attrs}
+    how = {
+        name: events.attrs[name]
+        for name in ("detector", "window", "threshold", "false_alarms_per_10000", "completeness", "normalisation", "good_frames")
+        if name in events.attrs
+    }
     if how:
         yield page.table(["search", ""], [[name.replace("_", " "), text(value)] for name, value in how.items()])
 
@@ -153,12 +158,12 @@ def _fits(correlation: xr.Dataset) -> str:
     """One row of fit results per region."""
     names = ("q", "rate", "exponent", "contrast", "baseline")
     have = [name for name in names if name in correlation.variables]
-    units = {name: style.quantity_label(correlation[name], name) for name in have}
+    units = {name: reading.quantity_label(correlation[name], name) for name in have}
     rows = []
     for k in range(correlation.sizes.get("region", 0)):
-        cells = [style.value(correlation, name, k) for name in have]
-        errors = [style.value(correlation, f"{name}_error", k) for name in have]
-        rows.append([str(k + 1), *("–" if c is None else style.number(c, e) for c, e in zip(cells, errors, strict=True))])
+        cells = [reading.value(correlation, name, k) for name in have]
+        errors = [reading.value(correlation, f"{name}_error", k) for name in have]
+        rows.append([str(k + 1), *("–" if c is None else reading.number(c, e) for c, e in zip(cells, errors, strict=True))])
     clean = [words.replace("$^{-1}$", "⁻¹") for words in units.values()]
     return page.table(["region", *clean], rows)
 
@@ -169,9 +174,14 @@ def _statistics(statistics: xr.Dataset) -> str:
     for name in [*statistics.data_vars, *statistics.attrs]:
         if str(name).endswith("_error") or (name in statistics and statistics[name].ndim):
             continue
-        found = style.value(statistics, str(name))
-        shown = style.number(found, style.value(statistics, f"{name}_error")) if found is not None else text(_raw(statistics, str(name)))
+        found = reading.value(statistics, str(name))
+        shown = (
+            reading.number(found, reading.value(statistics, f"{name}_error")) if found is not None else text(_raw(statistics, str(name)))
+        )
         rows.append([str(name).replace("_", " "), shown])
+    if "law" in statistics.coords and "ratio" in statistics:
+        for law, ratio, p in zip(statistics["law"].values, statistics["ratio"].values, statistics["ratio_p"].values, strict=True):
+            rows.append([f"power law against {law}", f"log-likelihood ratio {ratio:.3g}, p = {p:.2g}"])
     return page.table(["statistics", ""], rows)
 
 
@@ -189,7 +199,7 @@ def _columns(dataset: xr.Dataset, dim: str, columns: Mapping[str, Callable[[xr.D
 
 
 def _plain(name: str, scale: float = 1.0) -> Callable[[xr.Dataset, int], str | None]:
-    return lambda ds, k: style.number(float(ds[name].values[k]) * scale) if name in ds.variables else None
+    return lambda ds, k: reading.number(float(ds[name].values[k]) * scale) if name in ds.variables else None
 
 
 def _whole(*names: str) -> Callable[[xr.Dataset, int], str | None]:
@@ -204,12 +214,13 @@ def _whole(*names: str) -> Callable[[xr.Dataset, int], str | None]:
     return make
 
 
-def _with_error(name: str, scale: float = 1.0) -> Callable[[xr.Dataset, int], str | None]:
+def _with_error(name: str, scale: float = 1.0, *, error: str | None = None) -> Callable[[xr.Dataset, int], str | None]:
     def make(ds: xr.Dataset, k: int) -> str | None:
         if name not in ds.variables:
             return None
-        error = float(ds[f"{name}_error"].values[k]) * scale if f"{name}_error" in ds.variables else None
-        return style.number(float(ds[name].values[k]) * scale, error)
+        beside = error or f"{name}_error"
+        known = float(ds[beside].values[k]) * scale if beside in ds.variables else None
+        return reading.number(float(ds[name].values[k]) * scale, known)
 
     return make
 
