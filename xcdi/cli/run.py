@@ -25,7 +25,7 @@ def run(request: Request, scheduler: str | None = None) -> int:
     outcomes: list[Outcome] = []
     try:
         with (
-            telling(len(jobs), request.pipeline) as tell,
+            telling(len(jobs), jobs[0].pipeline_name) as tell,
             closing(run_many(jobs, workers=request.threads, scheduler=scheduler)) as running,
         ):
             for outcome in running:
