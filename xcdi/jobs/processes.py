@@ -72,10 +72,9 @@ def _work(pipe: Connection, threads: int) -> None:
     with plain_warnings():
         while True:
             try:
-                job = pipe.recv()
-            except EOFError:
+                pipe.send(run_job(pipe.recv()))
+            except (EOFError, BrokenPipeError):  # the parent has gone; what was done is written
                 return
-            pipe.send(run_job(job))
 
 
 def _leave(number: int, frame: object) -> None:
