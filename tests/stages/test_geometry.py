@@ -143,7 +143,7 @@ def phased(shift=(0, 0, 0), ramp=(0.0, 0.0, 0.0)):
         "support": (("z", "y", "x"), r < 1.1, {"units": ""}),
         "voxel_basis": (("axis", "index"), BASIS, {"units": "nm"}),
         "q_peak": (("axis",), [1.3, 0.1, -0.2], {"units": "1/nm"}),
-        "solutions": (("start", "z", "y", "x"), np.stack([rho, 2 * rho]).astype(np.complex64), {"units": "1"}),
+        "solutions": (("solution", "z", "y", "x"), np.stack([rho, 2 * rho]).astype(np.complex64), {"units": "1"}),
     }
     return xr.Dataset(fields, attrs={"grade": "good", "ramp": [1e-4, 0.0, 0.0]})
 
@@ -157,7 +157,7 @@ def test_an_object_stands_upright_and_keeps_its_shape():
     assert float(crystal.x[1] - crystal.x[0]) == pytest.approx(np.linalg.norm(BASIS, axis=0).min())
     assert np.percentile(crystal.amplitude.to_numpy()[crystal.support.to_numpy()], 90) == pytest.approx(1, rel=1e-3)
     assert crystal.attrs["grade"] == "good"
-    assert crystal.sizes["start"] == 2
+    assert crystal.sizes["solution"] == 2
 
 
 def test_the_phase_is_that_of_the_object_but_for_a_ramp():

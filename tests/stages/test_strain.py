@@ -24,7 +24,7 @@ def crystal(u, *, copies=None, ramp=(0.0, 0.0, 0.0)):
     lab = ("z", "y", "x")
     fields = {"rho": (lab, rho, {"units": "1"}), "support": (lab, support, {"units": ""})}
     if copies is not None:
-        fields["solutions"] = (("start", *lab), copies(rho), {"units": "1"})
+        fields["solutions"] = (("solution", *lab), copies(rho), {"units": "1"})
     return xr.Dataset(fields, axis, {"q_peak": Q.tolist(), "ramp": list(ramp), "grade": "good"})
 
 
@@ -91,7 +91,6 @@ def test_the_error_is_the_spread_of_the_solutions():
     expected = 0.05 / np.sqrt(2) / EDGE / G  # phase noise 0.05 rad, neighbours on both sides
     assert done.attrs["noise_floor"] == pytest.approx(expected, rel=0.1)
     assert float(done.tilt_1_error.median()) == pytest.approx(expected, rel=0.1)
-    assert "solutions" not in done
     assert done.attrs["error_from"] == "spread of the solutions"
 
 
@@ -117,3 +116,50 @@ def test_what_is_missing_is_named():
         strain.field(whole.drop_attrs())
     with pytest.raises(XcdiError, match="empty"):
         strain.field(whole.assign(rho=(whole.rho * 0).assign_attrs(units="1")))
+
+
+def two_grains(eps, tilt, copies=None):
+    """The ball with another strain and tilt, and a phase jump, on the far side of x = 30 nm."""
+    azimuthal = np.cross([0, 0, 1], ALONG) / np.linalg.norm(np.cross([0, 0, 1], ALONG))
+
+    def u(a, x, y, z):
+        t = azimuthal[0] * x + azimuthal[1] * y + azimuthal[2] * z
+        return np.where(x > 30, eps * a + tilt * t + 1.5, 0.0)
+
+    return strain.field(crystal(u, copies=copies))
+
+
+def test_grains_have_their_strain_and_boundaries_the_step():
+    done, table, pairs = strain.grains(two_grains(3e-3, -4e-3))
+    require(done, "grain", schema=CRYSTAL)
+    assert list(table.grain) == [1, 2]
+    assert float(table.volume_nm3.sum()) == pytest.approx(float(done.support.sum()) * EDGE**3)
+    assert float(table.strain[1] - table.strain[0]) == pytest.approx(3e-3, abs=1e-4)
+    assert pairs.sizes["boundary"] == 1
+    assert float(pairs.d_strain[0]) == pytest.approx(3e-3, abs=1e-4)
+    assert float(pairs.d_tilt_1[0]) == pytest.approx(-4e-3, abs=1e-4)
+    assert float(pairs.d_tilt_2[0]) == pytest.approx(0, abs=1e-4)
+    np.testing.assert_allclose(pairs.normal[0], [1, 0, 0], atol=0.05)
+    assert float(pairs.centroid[0, 0]) == pytest.approx(37.5, abs=3)
+    assert float(table.centroid[0, 0]) < 0 < float(table.centroid[1, 0])
+
+
+def test_errors_of_grains_come_from_the_solutions():
+    rng = np.random.default_rng(3)
+
+    def noisy(rho):
+        return (rho * np.exp(0.05j * rng.normal(size=(6, *rho.shape)))).astype(np.complex64)
+
+    done, table, pairs = strain.grains(two_grains(3e-3, 0.0, noisy))
+    assert "solutions" not in done
+    assert 0 < float(table.strain_error.max()) < 2e-4
+    np.testing.assert_allclose(pairs.d_strain_error[0], np.hypot(*table.strain_error.to_numpy()))
+    _, plain, _ = strain.grains(two_grains(3e-3, 0.0))
+    assert "strain_error" not in plain
+
+
+def test_one_grain_has_no_boundary():
+    _, table, pairs = strain.grains(strain.field(crystal(lambda a, x, y, z: 1e-3 * a)))
+    assert table.sizes["grain"] == 1
+    assert pairs.sizes["boundary"] == 0
+    assert float(table.strain[0]) == pytest.approx(0, abs=1e-6)

@@ -10,10 +10,12 @@ import xarray as xr
 from xcdi.backend import Array
 from xcdi.errors import SchemaError, XcdiError
 from xcdi.kernels import geometry, strain
+from xcdi.kernels.avalanches import grains as grain_kernel
 from xcdi.schema import CRYSTAL, LAB, require
 
-__all__ = ["field"]
+__all__ = ["field", "grains"]
 
+AXES = ["x", "y", "z"]
 UNITS = {"strain": "1", "tilt_1": "rad", "tilt_2": "rad"}
 TILTS = "tilt_1 along t1 = beam x G, tilt_2 along t2 = G x t1; tilt = derivative of u_G, rotation plus shear"
 
@@ -35,7 +37,7 @@ def field(crystal: xr.Dataset) -> xr.Dataset:
         Displacement, strain and tilts are relative to the mean crystal (their intensity-weighted means
         are 0), `d_spacing` is absolute. `strain_error`, `tilt_1_error`, `tilt_2_error`: standard deviation over `solutions`
         where there are two or more, else from `rho_error`, else absent; attribute error_from says which.
-        `solutions` are used up. Attributes: q_mean (x, y, z) [1/nm], mean_d_spacing_nm, mean_strain
+        Attributes: q_mean (x, y, z) [1/nm], mean_d_spacing_nm, mean_strain
         (of q_mean against q_peak), noise_floor (strain of a voxel that its phase noise alone makes),
         phase_breaks (neighbours that no unwrapping joins: dislocations, boundaries).
 
@@ -59,8 +61,91 @@ def field(crystal: xr.Dataset) -> xr.Dataset:
     errors, source = _errors(crystal, basis, q_mean)
     maps |= {f"{name}_error": (LAB, values, {"units": UNITS[name]}) for name, values in errors.items()}
     inside = {name: (dims, np.where(support, values, np.nan).astype(np.float32), units) for name, (dims, values, units) in maps.items()}
-    done = crystal.drop_vars([name for name in ("solutions", "start") if name in crystal.variables]).assign(inside)
-    return done.assign_attrs(_notes(crystal, q_mean, breaks) | source | _noise(errors, support))
+    return crystal.assign(inside).assign_attrs(_notes(crystal, q_mean, breaks) | source | _noise(errors, support))
+
+
+def grains(crystal: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset]:
+    """Number the grains of a crystal, and describe them and their boundaries.
+
+    Parameters
+    ----------
+    crystal : CRYSTAL
+        As from :func:`field`; `solutions`, where there are two or more, give the errors and are used up.
+
+    Returns
+    -------
+    crystal : CRYSTAL
+        With `grain` (int16, 0 outside, 1 the largest).
+    grains : Dataset, dim grain
+        `volume_nm3`, `centroid` (axis) [nm], `strain`, `tilt_1`, `tilt_2` [rad] relative to the mean
+        crystal with their `_error`, `amplitude`. Means over the interior, weighted by intensity.
+    boundaries : Dataset, dim boundary
+        `i`, `j`, `area_nm2`, `centroid`, `normal` (axis; from i to j), `dip`, `d_strain`, `d_tilt_1`,
+        `d_tilt_2` (of j less i) with their `_error`, `phase_jump` and `phase_jump_error` [rad].
+
+    Notes
+    -----
+    A phase jump of 2 pi n is a slip by whole lattice planes, and cannot be seen.
+    """
+    require(crystal, "support", schema=CRYSTAL)
+    rho, support, basis = _object(crystal), crystal.support.to_numpy(), _basis(crystal)
+    label = grain_kernel.label_grains(rho, support)
+    middle = np.array([crystal[dim].to_numpy()[n // 2] for dim, n in zip(AXES, rho.shape[::-1], strict=True)])
+    table = _grain_table(crystal, label, basis, middle)
+    pairs = grain_kernel.boundaries(label, rho, basis)
+    labelled = crystal.drop_vars("solutions", errors="ignore").assign(grain=(LAB, label, {"units": ""}))
+    return labelled, table, _boundary_table(pairs, table, middle)
+
+
+def _grain_table(crystal: xr.Dataset, label: Array, basis: Array, middle: Array) -> xr.Dataset:
+    """Volume, place, distortion and amplitude of every grain."""
+    rho, numbers = crystal.rho.to_numpy(), np.arange(1, int(label.max()) + 1)
+    place = np.array([(np.argwhere(label == n) - np.array(label.shape) // 2).mean(axis=0) @ basis.T + middle for n in numbers])
+    volume = np.bincount(label.ravel(), minlength=len(numbers) + 1)[1:] * abs(np.linalg.det(basis))
+    values: dict[str, Any] = {
+        "volume_nm3": ("grain", volume, {"units": "nm3"}),
+        "centroid": (("grain", "axis"), place.reshape(-1, 3), {"units": "nm"}),
+        "amplitude": ("grain", grain_kernel.region_means(np.abs(rho), label, np.ones(rho.shape)), {"units": "1"}),
+    }
+    q_mean = _vector(crystal, "q_mean")
+    for name, mean in _grain_distortion(rho, label, basis, q_mean).items():
+        values[name] = ("grain", mean, {"units": UNITS[name]})
+    if "solutions" in crystal and len(crystal.solutions) > 1:
+        each = [_grain_distortion(one, label, basis, q_mean) for one in crystal.solutions.to_numpy()]
+        for name, unit in UNITS.items():
+            values[f"{name}_error"] = ("grain", np.std([one[name] for one in each], axis=0, ddof=1), {"units": unit})
+    return xr.Dataset(values, {"grain": ("grain", numbers, {"units": ""}), "axis": AXES})
+
+
+def _grain_distortion(rho: Array, label: Array, basis: Array, q_mean: Array) -> dict[str, Array]:
+    """Mean strain and tilts of every grain, beyond those of the whole crystal."""
+    inside, weight = np.where(label > 0, rho, 0), np.abs(rho) ** 2 * (label > 0)
+    slope = strain.gradient(inside, basis)
+    return _relative(grain_kernel.region_means(slope, label, weight), _mean(slope, weight), q_mean)
+
+
+def _boundary_table(pairs: list[grain_kernel.Boundary], table: xr.Dataset, middle: Array) -> xr.Dataset:
+    """Every boundary, with the steps of strain and tilt across it."""
+    i, j = (np.array([getattr(pair, side) for pair in pairs], dtype=np.int16) for side in "ij")
+    values: dict[str, Any] = {"i": ("boundary", i, {"units": ""}), "j": ("boundary", j, {"units": ""})}
+    scalars = {
+        "area_nm2": ("area", "nm2"),
+        "dip": ("dip", "1"),
+        "phase_jump": ("phase_jump", "rad"),
+        "phase_jump_error": ("jump_error", "rad"),
+    }
+    for name, (field, unit) in scalars.items():
+        values[name] = ("boundary", np.array([getattr(pair, field) for pair in pairs], dtype=float), {"units": unit})
+    centroid = np.array([pair.centroid + middle for pair in pairs]).reshape(-1, 3)
+    values["centroid"] = (("boundary", "axis"), centroid, {"units": "nm"})
+    values["normal"] = (("boundary", "axis"), np.array([pair.normal for pair in pairs]).reshape(-1, 3), {"units": "1"})
+    for name, unit in UNITS.items():
+        of_grain = table[name].to_numpy()
+        values[f"d_{name}"] = ("boundary", of_grain[j - 1] - of_grain[i - 1], {"units": unit})
+        if f"{name}_error" in table:
+            error = table[f"{name}_error"].to_numpy()
+            values[f"d_{name}_error"] = ("boundary", np.hypot(error[i - 1], error[j - 1]), {"units": unit})
+    return xr.Dataset(values, {"axis": AXES})
 
 
 def _notes(crystal: xr.Dataset, q_mean: Array, breaks: int) -> dict[str, Any]:
@@ -94,7 +179,7 @@ def _ramp(crystal: xr.Dataset, mean: Array) -> Array:
 def _errors(crystal: xr.Dataset, basis: Array, q_mean: Array) -> tuple[dict[str, Array], dict[str, str]]:
     """Errors of strain and tilts, and where they come from."""
     support = crystal.support.to_numpy()
-    if "solutions" in crystal and crystal.sizes["start"] > 1:
+    if "solutions" in crystal and len(crystal.solutions) > 1:
         return _spread(crystal.solutions.to_numpy(), support, basis, q_mean), {"error_from": "spread of the solutions"}
     if "rho_error" in crystal:
         phase = strain.phase_error(crystal.rho.to_numpy(), crystal.rho_error.to_numpy())
