@@ -20,11 +20,11 @@ Axis = Literal["x+", "x-", "y+", "y-", "z+", "z-"]
 class Quantity(Model):
     """One physical quantity: exactly one place where it stands, and its unit."""
 
-    path: str | None = Field(None, description="HDF5 path; {scan} stands for the scan's name")
-    spec: str | None = Field(None, description="column or motor of the SPEC scan")
-    value: float | None = Field(None, description="a number that no file holds")
+    path: str | None = Field(default=None, description="HDF5 path; {scan} stands for the scan's name")
+    spec: str | None = Field(default=None, description="column or motor of the SPEC scan")
+    value: float | None = Field(default=None, description="a number that no file holds")
     units: str = Field(description="unit it is written in")
-    source: str | None = Field(None, description="with value: who says so")
+    source: str | None = Field(default=None, description="with value: who says so")
 
     @model_validator(mode="after")
     def _one_place(self) -> Quantity:
@@ -38,30 +38,31 @@ class Quantity(Model):
 class Detector(Model):
     """An area detector."""
 
-    shape: tuple[int, int] | None = Field(None, description="rows, columns; from the frames where not given")
-    gaps: tuple[tuple[int, int, int, int], ...] = Field((), description="y0, y1, x0, x1, half open")
-    bad_pixels: str | None = Field(None, description="image beside the scan, non-zero where a pixel is bad")
-    flat: str | None = Field(None, description="image beside the scan: relative response of the pixels")
-    dark: str | None = Field(None, description="image beside the scan: counts without beam")
-    mask: str | None = Field(None, description="HDF5 path of a pixel mask, non-zero where a pixel is bad")
-    roi_origin: tuple[int, int] = Field((0, 0), description="row, column of the frames' first pixel on the whole chip")
-    saturation: float | None = Field(None, description="largest count that can be trusted")
+    shape: tuple[int, int] | None = Field(default=None, description="rows, columns; from the frames where not given")
+    gaps: tuple[tuple[int, int, int, int], ...] = Field(default=(), description="y0, y1, x0, x1, half open")
+    bad_pixels: str | None = Field(default=None, description="image beside the scan, non-zero where a pixel is bad")
+    flat: str | None = Field(default=None, description="image beside the scan: relative response of the pixels")
+    dark: str | None = Field(default=None, description="image beside the scan: counts without beam")
+    mask: str | None = Field(default=None, description="HDF5 path of a pixel mask, non-zero where a pixel is bad")
+    roi_origin: tuple[int, int] = Field(default=(0, 0), description="row, column of the frames' first pixel on the whole chip")
+    saturation: float | None = Field(default=None, description="largest count that can be trusted")
 
 
 class Layout(Model):
     """HDF5 paths inside one scan; ``{scan}`` stands for the scan's name."""
 
-    counts: str
+    counts: str = Field(description="dataset of frames; for eiger the group of the links data_000001 ...")
     time: Quantity | None = None
     monitor: Quantity | None = None
     frame_time: Quantity | None = None
     count_time: Quantity | None = None
+    frames_expected: Quantity | None = Field(default=None, description="number of frames that were planned")
 
 
 class Spec(Model):
     """A SPEC file beside the frames."""
 
-    file: str = Field(description="name of the SPEC file; {scan} stands for the scan's name")
+    file: str = Field(description="name of the SPEC file beside the frames; {scan} stands for what scan_from finds")
     scan_from: str = Field(description="regular expression on the frames' file name; its first group is the scan")
 
 
@@ -79,7 +80,7 @@ class Geometry(Model):
     detector: tuple[Circle, ...] = ()
     columns: Axis = Field(description="direction in which the column number rises, arm at zero")
     rows: Axis = Field(description="direction in which the row number rises, arm at zero")
-    centre_px: tuple[float, float] | None = Field(None, description="row, column on the axis of the arm; None: from the file")
+    centre_px: tuple[float, float] | None = Field(default=None, description="row, column on the axis of the arm; None: from the file")
 
 
 class Beamline(Model):
@@ -87,10 +88,12 @@ class Beamline(Model):
 
     name: str
     format: str = Field(description="module in xcdi.io.formats, or a dotted name of your own")
-    monitor_reference: float | None = Field(None, description="monitor counts that frames are scaled to")
+    monitor_reference: float | None = Field(default=None, description="monitor counts that frames are scaled to")
     detector: Detector = Detector()
     layout: Layout
-    quantities: dict[str, Quantity] = Field(default_factory=dict, description="energy, distance, pixel_size, centre_row, centre_column")
+    quantities: dict[str, Quantity] = Field(
+        default_factory=dict, description="energy, distance, pixel_size (or _y, _x), centre_row, centre_column, dead_time"
+    )
     motors: dict[str, Quantity] = Field(default_factory=dict)
     spec: Spec | None = None
     geometry: Geometry | None = None
