@@ -235,7 +235,11 @@ def _on_grid(phased: xr.Dataset, basis: Array, grid: Grid) -> xr.Dataset:
     if "rho_error" in phased:
         fields["rho_error"] = (LAB, geometry.resample_linear(cut("rho_error"), basis, **onto) / np.float32(scale), {"units": "1"})
     if "solutions" in phased:
-        fields["solutions"] = (phased.solutions.dims, geometry.resample(cut("solutions"), basis, **onto) / np.float32(scale), {"units": "1"})
+        fields["solutions"] = (
+            phased.solutions.dims,
+            geometry.resample(cut("solutions"), basis, **onto) / np.float32(scale),
+            {"units": "1"},
+        )
     return xr.Dataset(fields, grid.coordinates, attrs={"amplitude_scale": scale})
 
 
