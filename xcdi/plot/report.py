@@ -26,6 +26,7 @@ CAPTIONS = {
     "peak": "Measured Bragg peak: three planes through its middle, counts on a logarithmic scale. Grey pixels are not trusted.",
     "rocking_curve": "Counts in the box against the rocking angle, with their Poisson error.",
     "starts": "Residual of every random start of the phase retrieval, best first. Only kept starts are averaged.",
+    "prtf": "How well the starts agree at each distance from the peak; above the dashed line the phases are taken as known.",
     "object": "Amplitude, phase and displacement along G in three planes through the centre; lines are grain boundaries.",
     "strain": "Strain along G and the two tilts. The noise floor is printed and marked on the colour bar; red is tension.",
     "grains": "Grains, and the spread of the strain over independent starts.",
@@ -157,6 +158,8 @@ def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
         yield "rocking_curve", lambda: phasing.rocking_curve(result["peak"])
     if "object" in result and "residual" in result["object"]:
         yield "starts", lambda: phasing.residuals(result["object"])
+    if "object" in result and "prtf" in result["object"]:
+        yield "prtf", lambda: phasing.prtf(result["object"])
     if "crystal" in result:
         yield from _of_crystal(result["crystal"])
     if "correlation" in result:

@@ -339,7 +339,7 @@ def _arrow(ax: Axes, crystal: xr.Dataset, seen: tuple[str, str]) -> None:
     arrow = np.array([g["xyz".index(seen[1])], g["xyz".index(seen[0])]]) / np.linalg.norm(g)
     if np.linalg.norm(arrow) > 0.3:
         tail, head = (0.84, 0.12) - 0.09 * arrow, (0.84, 0.12) + 0.09 * arrow
-        look = {"arrowstyle": "-|>", "lw": 1.4, "color": "black", "path_effects": style.halo()}
+        look = {"arrowstyle": "-|>", "lw": 1.4, "color": "black", "path_effects": style.halo(width=3.0)}
         ax.annotate("", head, tail, "axes fraction", "axes fraction", arrowprops=look)
         ax.text(0.84, 0.19, "$G$", transform=ax.transAxes, ha="center", path_effects=style.halo())
 

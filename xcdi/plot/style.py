@@ -160,7 +160,7 @@ def limits(values: np.ndarray, kind: str) -> tuple[float, float]:
     values : array
         Any shape, in display units; NaN is ignored.
     kind : str
-        ``"positive"``: from 0 to the 99.8th percentile; ``"symmetric"``: plus and minus the 98th percentile of the
+        ``"positive"``: from 0 to the 99.8th percentile; ``"symmetric"``: plus and minus the 95th percentile of the
         magnitude; ``"cyclic"``: one turn; ``"range"``: 1st to 99th percentile; ``"labels"``: half below 1 to half above the last label.
 
     Examples
@@ -176,7 +176,7 @@ def limits(values: np.ndarray, kind: str) -> tuple[float, float]:
     if kind == "cyclic":
         return -math.pi, math.pi
     if kind == "symmetric":
-        top = float(np.quantile(np.abs(finite), 0.98)) if finite.size else 0.0
+        top = float(np.quantile(np.abs(finite), 0.95)) if finite.size else 0.0
         return (-top, top) if top > 0 else (-1.0, 1.0)
     low, high = (0.0, 0.998) if kind == "positive" else (0.01, 0.99)
     if not finite.size:
