@@ -25,7 +25,7 @@ def demo(out: Path, seed: int) -> int:
     raw = out / "raw"
     with _step(f"simulate a superlattice particle, seed {seed}", raw):
         artificial.simulate(EXPERIMENT, raw, profile="nano", seed=seed)
-    results = []
+    results: list[Path] = []
     for pipeline in ("superlattice", "avalanche_statistics"):
         source = raw if pipeline == "superlattice" else results[0]
         with _step(f"run {pipeline}", out):

@@ -16,7 +16,7 @@ from xcdi.jobs.ahead import Ahead
 from xcdi.jobs.job import Job
 from xcdi.jobs.lock import locked
 from xcdi.jobs.one import threads
-from xcdi.jobs.origin import identity, save
+from xcdi.jobs.origin import origin, save
 
 __all__ = ["Update", "publish", "watch"]
 
@@ -96,7 +96,7 @@ def watch(
         if result is None:
             raise feed.error or XcdiError(f"{job.path}: no frame of scan {job.scan!r} came before the end")
         publish(result, job, text)
-        save(result, job, text, made_from=identity(job), frames=[feed.given], complete=_whole(feed))
+        save(result, job.output, origin(job, text), frames=[feed.given], complete=_whole(feed))
         yield replace(_update(job, feed, begin, pipeline.summary(result)), path=str(job.output))
     if feed.error is not None:
         raise feed.error
@@ -108,7 +108,7 @@ def publish(result: dict[str, Any], job: Job, text: str) -> float:
 
     begin = time.monotonic()
     out = Path(job.out)
-    save(result, job, text, made_from=identity(job), complete=False, path=out / "latest.h5")
+    save(result, out / "latest.h5", origin(job, text), complete=False)
     with suppress(XcdiError):  # a pipeline of your own may have nothing that we can draw
         report.picture(result, out / "latest.png")
     return time.monotonic() - begin

@@ -13,7 +13,7 @@ from xcdi.jobs import pipelines
 from xcdi.jobs.job import MENDABLE, Job, Outcome, one_line
 from xcdi.jobs.lock import locked
 from xcdi.jobs.making import members
-from xcdi.jobs.origin import frames_of, identity, is_done, save
+from xcdi.jobs.origin import frames_of, is_done, origin, save
 
 __all__ = ["open_inputs", "run_job", "threads"]
 
@@ -42,11 +42,12 @@ def _run(job: Job, begin: float) -> Outcome:
         if is_done(job):
             return Outcome(job.scan, "skipped", time.perf_counter() - begin, path=str(job.output))
         chosen, text = pipelines.settings_of(job, pipeline)
-        made_from = identity(job)
+        made_from = origin(job, text)
         inputs = open_inputs(job, pipeline, chosen)
         result = pipeline.run(*inputs, chosen, device=job.device, workers=job.workers)
         complete = all(scan.attrs.get("complete", True) for scan in inputs if hasattr(scan, "frame_ok"))
-        save(result, job, text, made_from=made_from, frames=frames_of(inputs), complete=complete)
+        seconds = time.perf_counter() - begin
+        save(result, job.output, made_from, frames=frames_of(inputs), complete=complete, seconds=seconds)
     return Outcome(job.scan, "done", time.perf_counter() - begin, pipeline.summary(result), str(job.output))
 
 

@@ -12,40 +12,51 @@ from xcdi.jobs import pipelines
 from xcdi.jobs.job import MENDABLE, Job
 from xcdi.jobs.making import members
 
-__all__ = ["frames_of", "identity", "is_done", "save"]
+__all__ = ["frames_of", "is_done", "origin", "save"]
+
+PARTS = re.compile(r"_data_\d+\.h5$")  # they come with their master
+
+
+def origin(job: Job, text: str) -> dict[str, Any]:
+    """What a result of `job` is made from and by, as of now; `text` holds all its settings."""
+    from xcdi import io, settings
+    from xcdi.beamline import load_beamline
+
+    beamline = settings.to_toml(load_beamline(job.beamline)) if job.beamline else ""
+    return io.provenance(
+        text,
+        _files(job),
+        pipeline=job.pipeline,
+        device=job.device,
+        workers=job.workers,
+        seed=tomllib.loads(text).get("seed"),
+        notes={"scan": job.scan, "beamline": beamline},
+    )
 
 
 def save(
-    result: dict[str, Any],
-    job: Job,
-    text: str,
-    *,
-    made_from: dict[str, Any],
-    frames: Sequence[int] = (),
-    complete: bool = True,
-    path: Path | None = None,
+    result: dict[str, Any], path: Path, made_from: dict[str, Any], *, frames: Sequence[int] = (), complete: bool = True, **more: Any
 ) -> None:
-    """Write `result` with its origin to ``job.output``, or to `path`; whole or not at all.
+    """Write `result` with its origin to `path`; whole or not at all.
 
     Parameters
     ----------
     result : dict of Dataset
         What the pipeline returned.
-    job : Job
-        What was run.
-    text : str
-        All its settings as TOML.
+    path : path
+        Result file.
     made_from : dict
-        :func:`identity` of the job when its input was opened.
+        :func:`origin` of the job when its input was opened.
     frames : sequence of int
         Usable frames of each scan that went in.
     complete : bool
         Whether these were all the frames that will ever come.
+    **more
+        To keep beside these, as ``seconds``.
     """
     from xcdi import io
 
-    origin = {"frames": [int(n) for n in frames], "complete": complete, "device": job.device, "workers": job.workers}
-    io.save(result, path or job.output, provenance=io.provenance(text, **made_from, **origin))
+    io.save(result, path, provenance=made_from | {"frames": [int(n) for n in frames], "complete": complete} | more)
 
 
 def is_done(job: Job) -> bool:
@@ -54,10 +65,12 @@ def is_done(job: Job) -> bool:
 
     if job.redo or not job.output.is_file():
         return False
-    wanted = pipelines.settings_of(job, pipelines.find(job.pipeline))[1]
+    wanted = origin(job, pipelines.settings_of(job, pipelines.find(job.pipeline))[1])
     try:
         found = io.provenance_of(job.output)
-        same = tomllib.loads(found["settings"]) == tomllib.loads(wanted) and all(found[k] == v for k, v in identity(job).items())
+        same = tomllib.loads(found["settings"]) == tomllib.loads(wanted["settings"])
+        same &= all(found[key] == wanted[key] for key in ("pipeline", "scan", "beamline"))
+        same &= found["inputs"] == {key: [row[key] for row in wanted["inputs"]] for key in found["inputs"]}
         return same and (found["complete"] or found["frames"] == _frames_now(job))
     except (*MENDABLE, KeyError):
         return False  # not a result of ours, or not of this version: it is made anew
@@ -76,16 +89,6 @@ def _frames_now(job: Job) -> list[int]:
     return frames_of(open_inputs(job, pipeline, pipelines.settings_of(job, pipeline)[0]))
 
 
-def identity(job: Job) -> dict[str, Any]:
-    """What, beside the settings, makes a result another one."""
-    from xcdi import settings
-    from xcdi.beamline import load_beamline
-
-    beamline = settings.to_toml(load_beamline(job.beamline)) if job.beamline else ""
-    files = [f"{file} {file.stat().st_size} bytes, modified {file.stat().st_mtime_ns} ns" for file in _files(job)]
-    return {"pipeline": job.pipeline, "scan": job.scan, "beamline": beamline, "sources": files}
-
-
 def _files(job: Job) -> list[Path]:
     """Result files, or the scan's file, or those of a folder that bear the name of a scan of the job."""
     path = Path(job.path)
@@ -94,4 +97,4 @@ def _files(job: Job) -> list[Path]:
     pipeline = pipelines.find(job.pipeline)
     scans = members(pipeline, pipelines.settings_of(job, pipeline)[0], job.scan)
     ours = re.compile(f"(?:{'|'.join(map(re.escape, scans))})(?![0-9A-Za-z])")
-    return sorted(file for file in path.iterdir() if ours.match(file.name) and file.is_file())
+    return sorted(file for file in path.iterdir() if ours.match(file.name) and not PARTS.search(file.name) and file.is_file())
