@@ -1,0 +1,400 @@
+"""Two-time correlation of photon frames: exact sums of counts first, one division at the end.
+
+Everything here takes ``counts`` of shape (time, pixel): one row per frame, one
+column per pixel of one region. Sums of counts are integers and are computed
+exactly, so they are the same for any block size, in any order, on any device.
+
+Source of the normalisations: Bikondoa, J. Appl. Cryst. 50, 357 (2017),
+doi:10.1107/S1600576717000577 (by mean, by pixel); Brown, Sutton et al.,
+Phys. Rev. E 56, 6601 (1997), doi:10.1103/PhysRevE.56.6601 (covariance).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from xcdi.backend import Array, namespace
+
+__all__ = [
+    "Sums",
+    "Weights",
+    "by_mean",
+    "contrast",
+    "covariance",
+    "frame_weight",
+    "noise_weights",
+    "one_time",
+    "raw_products",
+    "sums",
+    "weighted",
+]
+
+EXACT_SINGLE = 2**24  # integers up to here are exact in float32
+EXACT_DOUBLE = 2**53  # and up to here in float64
+PANEL_BYTES = 2**27  # of single-precision copies of counts at a time
+
+
+class Sums(NamedTuple):
+    """Exact sums over the pixels of one region, each integer-valued float64.
+
+    Attributes
+    ----------
+    products : array, shape (time, time2)
+        ``sum_p n_p(t) n_p(t2)``; on the diagonal ``sum_p n_p (n_p - 1)``, which is
+        free of shot noise.
+    total, squares : array, shape (time,)
+        ``sum_p n_p`` and ``sum_p n_p**2``.
+    pixels : int
+        Number of pixels.
+    """
+
+    products: Array
+    total: Array
+    squares: Array
+    pixels: int
+
+
+class Weights(NamedTuple):
+    """How much each pixel counts in products of two frames and in the mean of one.
+
+    Attributes
+    ----------
+    product : array, shape (pixel,)
+        Factor ``a_p`` of a count inside a product: ``sum_p (a_p n_p(t)) (a_p n_p(t2))``.
+    mean : array, shape (pixel,)
+        Factor ``b_p`` of a count inside a frame's mean.
+    norm, norm2 : float
+        ``sum_p w_p**2`` and ``sum_p w_p**4`` of the weights ``w_p`` these come from.
+    """
+
+    product: Array
+    mean: Array
+    norm: float
+    norm2: float
+
+
+def raw_products(counts: Array, later: Array | None = None) -> Array:
+    """Exact sums over pixels of the products of counts in two frames.
+
+    Parameters
+    ----------
+    counts : integer array, shape (time, pixel)
+        Photon counts, 0 or more.
+    later : integer array, shape (time2, pixel), optional
+        Second set of frames; by default the same as `counts`.
+
+    Returns
+    -------
+    float64 array, shape (time, time2)
+        Integers, exact.
+
+    Raises
+    ------
+    ValueError
+        If a sum could pass 2**53.
+
+    Notes
+    -----
+    Panels of pixels are multiplied in single precision where every partial sum
+    stays below 2**24, which makes it exact, and in double precision elsewhere.
+    A matrix times its own transpose costs half (BLAS ``syrk``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> raw_products(np.array([[1, 2], [3, 0]]))
+    array([[5., 3.],
+           [3., 9.]])
+    """
+    xp = namespace(counts)
+    rows = counts.shape[0] + (0 if later is None else later.shape[0])
+    panel = max(256, PANEL_BYTES // (4 * max(rows, 1)))
+    total = None
+    for start in range(0, max(counts.shape[1], 1), panel):
+        part = counts[:, start : start + panel]
+        product = _panel(part, None if later is None else later[:, start : start + panel])
+        total = xp.astype(product, xp.float64) if total is None else total + xp.astype(product, xp.float64)
+    return total
+
+
+def _panel(counts: Array, later: Array | None) -> Array:
+    """Products of one panel of pixels, in the lowest precision that is exact."""
+    xp = namespace(counts)
+    both = (counts,) if later is None else (counts, later)
+    bound = max(float(xp.max(c)) if 0 not in c.shape else 0.0 for c in both) ** 2 * counts.shape[1]
+    if bound >= EXACT_SINGLE:  # that is pessimistic for a bright pixel among dark ones; Cauchy and Schwarz know better
+        bound = max(float(xp.max(_square_sum(c))) for c in both)
+    if bound >= EXACT_DOUBLE:
+        raise ValueError(f"a sum of products could reach {bound:.2g}, past the 2**53 that is exact; leave the brightest pixels out")
+    kind = xp.float32 if bound < EXACT_SINGLE else xp.float64
+    left = xp.astype(counts, kind)
+    right = left if later is None else xp.astype(later, kind)
+    return xp.matmul(left, xp.matrix_transpose(right))
+
+
+def _square_sum(counts: Array) -> Array:
+    xp = namespace(counts)
+    real = xp.astype(counts, xp.float64)
+    return xp.sum(real * real, axis=1)
+
+
+def sums(counts: Array, products: Array | None = None) -> Sums:
+    """Collect the exact sums that the normalisations by mean and by covariance need.
+
+    Parameters
+    ----------
+    counts : integer array, shape (time, pixel)
+    products : array, shape (time, time2), optional
+        What :func:`raw_products` gives for `counts`, if it is known already.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sums(np.array([[1, 2], [3, 0]])).products
+    array([[2., 3.],
+           [3., 6.]])
+    """
+    xp = namespace(counts)
+    raw = raw_products(counts) if products is None else products
+    total = xp.sum(xp.astype(counts, xp.float64), axis=1)
+    squares = _square_sum(counts)
+    return Sums(_on_diagonal(raw, squares - total), total, squares, counts.shape[1])
+
+
+def by_mean(s: Sums) -> Array:
+    r"""Two-time correlation normalised by the mean of each frame (N1).
+
+    .. math:: C(t_1, t_2) = \frac{\langle n_p(t_1)\, n_p(t_2) \rangle_p}
+                                 {\langle n_p(t_1) \rangle_p \langle n_p(t_2) \rangle_p}
+
+    Parameters
+    ----------
+    s : Sums
+
+    Returns
+    -------
+    float64 array, shape (time, time2)
+        1 for uncorrelated frames, 1 + contrast for a frozen speckle pattern.
+        The diagonal holds factorial moments over pairs of different pixels, so
+        neither shot noise nor its bias is in it.
+
+    Notes
+    -----
+    Right for pixels of equal expected intensity. Inside a Bragg peak the shape
+    of the peak inflates it. A frame without a photon gives NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> by_mean(sums(np.array([[10, 30], [10, 30]])))[0, 1].item()
+    1.25
+    """
+    mean = _or_nan(s.total)
+    ratio = s.pixels * s.products / _outer(mean)
+    pairs = mean * mean - s.squares
+    return _on_diagonal(ratio, _diagonal(s.products) * (s.pixels - 1) / _or_nan(pairs))
+
+
+def covariance(s: Sums) -> Array:
+    r"""One plus the correlation coefficient of the patterns of two frames, free of shot noise (N4).
+
+    .. math:: C = 1 + \frac{\mathrm{cov}_p(n(t_1), n(t_2))}{\sqrt{v(t_1) v(t_2)}}, \quad
+              v = V \langle n \rangle^2, \quad
+              V = \frac{\sum_t \langle n(n-1) \rangle - \langle n \rangle^2}{\sum_t \langle n \rangle^2}
+
+    Parameters
+    ----------
+    s : Sums
+
+    Returns
+    -------
+    float64 array, shape (time, time2)
+        1 for uncorrelated frames, 2 for a frozen pattern, whatever its contrast
+        or shape: single-particle Bragg peaks, low counts.
+
+    Notes
+    -----
+    The variance of one frame alone is not positive in a third of the frames at
+    0.3 photons in each of 2000 pixels; the relative variance V is therefore
+    pooled over the frames. It is one number for the whole matrix, a ratio of
+    exact sums. The diagonal holds each frame's own v over the pooled one.
+    """
+    pairs = (s.total * s.total - s.squares) / max(s.pixels * (s.pixels - 1), 1)
+    variance = (s.squares - s.total) / s.pixels - pairs
+    xp = namespace(s.total)
+    joint = (s.products - _outer(s.total) / s.pixels) / max(s.pixels - 1, 1)
+    scale = _or_nan(xp.sum(variance)) / xp.sum(pairs) * _outer(_or_nan(s.total) / s.pixels)
+    return 1 + _on_diagonal(joint, variance) / scale
+
+
+def noise_weights(envelope: Array, *, crossover: float = 2.0) -> Weights:
+    r"""Weights ``w = S / (S + crossover)`` for counts divided by their envelope S (N5).
+
+    Parameters
+    ----------
+    envelope : array, shape (pixel,)
+        Expected counts per frame, 0 or more.
+    crossover : float
+        Counts at which speckle takes over from shot noise, between 1/contrast and
+        2; 0 weighs every pixel the same (N3, or N2 if the envelope is the pixel's
+        own mean), infinity as in a covariance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noise_weights(np.ones(3), crossover=1.0).norm
+    0.75
+    """
+    xp = namespace(envelope)
+    soft = envelope + crossover
+    known = soft > 0
+    safe = xp.where(known, soft, xp.ones_like(soft))
+    w2 = xp.where(known, (envelope / safe) ** 2, xp.zeros_like(soft))
+    product = xp.where(known, 1 / safe, xp.zeros_like(soft))
+    return Weights(product, envelope * product**2, float(xp.sum(w2)), float(xp.sum(w2 * w2)))
+
+
+def weighted(counts: Array, weights: Weights) -> Array:
+    r"""Two-time correlation of counts divided by a smooth envelope, each pixel weighed by its noise (N2, N3, N5).
+
+    .. math:: C = 1 + \frac{\sum_p w_p^2\, d_p(t_1)\, d_p(t_2)}{\sum_p w_p^2}, \quad
+              d_p(t) = \frac{n_p(t)}{S_p \bar x(t)} - 1
+
+    where :math:`\bar x(t)` is the weighted mean of :math:`n_p(t) / S_p`.
+
+    Parameters
+    ----------
+    counts : array, shape (time, pixel)
+    weights : Weights
+
+    Returns
+    -------
+    float64 array, shape (time, time2)
+        1 for uncorrelated frames, 1 + contrast for a frozen pattern; the diagonal
+        from factorial moments. A frame without weight gives NaN.
+
+    Notes
+    -----
+    Products of centred values, in single precision: exact to 1e-6.
+    """
+    xp = namespace(counts)
+    mean = frame_weight(counts, weights)
+    centred = _centred(counts, weights, mean)
+    c = 1 + xp.astype(xp.matmul(centred, xp.matrix_transpose(centred)), xp.float64) / weights.norm
+    return _on_diagonal(c + 0 * _outer(mean), _weighted_diagonal(counts, weights))
+
+
+def frame_weight(counts: Array, weights: Weights) -> Array:
+    """Weighted mean of counts over envelope, per frame, shape (time,): 1 on average, NaN for a frame without photons."""
+    xp = namespace(counts)
+    if weights.norm == 0:
+        return xp.full((counts.shape[0],), xp.nan, dtype=xp.float64)
+    return _or_nan(xp.sum(xp.astype(counts, xp.float64) * weights.mean, axis=1) / weights.norm)
+
+
+def _centred(counts: Array, weights: Weights, mean: Array) -> Array:
+    """``w_p d_p(t)`` in single precision; zero for a frame without photons."""
+    xp = namespace(counts)
+    seen = xp.where(mean > 0, mean, xp.ones_like(mean))
+    scaled = xp.astype(counts, xp.float32) * xp.astype(weights.product, xp.float32) / xp.astype(seen, xp.float32)[:, None]
+    level = xp.where(weights.product > 0, weights.mean / xp.where(weights.product > 0, weights.product, 1.0), 0.0)
+    return xp.where((mean > 0)[:, None], scaled - xp.astype(level, xp.float32), xp.zeros_like(scaled))
+
+
+def _weighted_diagonal(counts: Array, weights: Weights) -> Array:
+    """Factorial second moment over the mean of pairs of different pixels."""
+    xp = namespace(counts)
+    n = xp.astype(counts, xp.float64)
+    pairs = xp.sum(n * weights.mean, axis=1) ** 2 - xp.sum((n * weights.mean) ** 2, axis=1)
+    different = weights.norm**2 - weights.norm2
+    if different <= 0:
+        return xp.full((n.shape[0],), xp.nan, dtype=xp.float64)
+    return xp.sum(weights.product**2 * n * (n - 1), axis=1) / weights.norm / _or_nan(pairs / different)
+
+
+def contrast(counts: Array) -> float:
+    r"""Speckle contrast :math:`\langle k(k-1) \rangle / \langle k \rangle^2 - 1`, free of shot noise.
+
+    Parameters
+    ----------
+    counts : integer array, shape (time, pixel)
+        Pixels of equal expected intensity.
+
+    Notes
+    -----
+    The square of the mean is taken over pairs of different pixels, without the
+    bias of (contrast + 1/mean)/pixels that a plain square has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> contrast(np.array([[0, 2, 0, 2]]))
+    0.5
+    """
+    xp = namespace(counts)
+    total, squares = xp.sum(xp.astype(counts, xp.float64), axis=1), _square_sum(counts)
+    pairs = float(xp.sum(total * total - squares))
+    if pairs <= 0:
+        return float("nan")
+    return float(xp.sum(squares - total)) * (counts.shape[1] - 1) / pairs - 1
+
+
+def one_time(two_time: Array, weight: Array | None = None, *, ages: tuple[float, float] | None = None) -> Array:
+    """One-time correlation: the average of a two-time correlation along its diagonals.
+
+    Parameters
+    ----------
+    two_time : array, shape (time, time2)
+    weight : array, shape (time,), optional
+        Weight of each frame. With the mean of the frame the result is the ratio
+        of sums, ``sum_t numerator / sum_t denominator``; without, the mean of
+        ratios. They differ where the intensity drifts.
+    ages : (float, float), optional
+        Only pairs with mean index ``start <= (t1 + t2) / 2 < stop``.
+
+    Returns
+    -------
+    array, shape (delay,)
+        Index is the delay in frames; NaN where no pair is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one_time(np.array([[1.0, 1.5], [1.5, 2.0]]))
+    array([1.5, 1.5])
+    """
+    xp = namespace(two_time)
+    n = two_time.shape[0]
+    weight = xp.ones((n,), dtype=two_time.dtype) if weight is None else weight
+    start, stop = (0.0, float(n)) if ages is None else ages
+    place = xp.astype(xp.arange(n), two_time.dtype)
+    averages = []
+    for lag in range(n):
+        c = _diagonal(two_time, lag)
+        pair = weight[: n - lag] * weight[lag:]
+        age = place[: n - lag] + lag / 2
+        known = ~xp.isnan(c) & ~xp.isnan(pair) & (age >= start) & (age < stop)
+        zero = xp.zeros_like(c)
+        averages.append(xp.sum(xp.where(known, c * pair, zero)) / _or_nan(xp.sum(xp.where(known, pair, zero))))
+    return xp.stack(averages)
+
+
+def _diagonal(matrix: Array, lag: int = 0) -> Array:
+    """Elements (i, i + lag)."""
+    xp, n = namespace(matrix), matrix.shape[0]
+    return xp.reshape(matrix, (-1,))[lag : (n - lag) * n : n + 1]
+
+
+def _on_diagonal(matrix: Array, values: Array) -> Array:
+    xp = namespace(matrix)
+    here = xp.eye(matrix.shape[0], dtype=xp.bool)
+    return xp.where(here, values[:, None], matrix)
+
+
+def _outer(v: Array) -> Array:
+    return v[:, None] * v[None, :]
+
+
+def _or_nan(a: Array) -> Array:
+    xp = namespace(a)
+    return xp.where(a > 0, a, xp.asarray(xp.nan, dtype=a.dtype))

@@ -1,0 +1,165 @@
+"""Regions of pixels: their slow envelope, their tiles, and the frames in which they misbehave."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from xcdi.backend import Array
+from xcdi.kernels.corrections import dead_pixels, hot_pixels
+
+__all__ = ["box_around", "lonely", "misfits", "outlier_frames", "smooth_envelope", "tiles"]
+
+RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
+
+
+def box_around(centre: tuple[int, int], size: int, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Box (y0, y1, x0, x1) of `size` pixels around `centre`, moved so that it stays on the detector.
+
+    Examples
+    --------
+    >>> box_around((1, 50), 8, (100, 100))
+    (0, 8, 46, 54)
+    """
+    edges = []
+    for middle, length in zip(centre, shape, strict=True):
+        width = min(size, length)
+        start = min(max(middle - width // 2, 0), length - width)
+        edges += [start, start + width]
+    return edges[0], edges[1], edges[2], edges[3]
+
+
+def smooth_envelope(mean: Array, valid: Array, *, sigma: float) -> Array:
+    """Mean image, averaged over a Gaussian of `sigma` pixels, blind to what is not valid.
+
+    Parameters
+    ----------
+    mean : array, shape (y, x)
+        Counts per frame.
+    valid : bool array, shape (y, x)
+    sigma : float
+        Several speckles wide, or the envelope follows the speckles and takes
+        their contrast away.
+
+    Examples
+    --------
+    >>> smooth_envelope(np.array([[2.0, 9.0, 2.0]]), np.array([[True, False, True]]), sigma=1.0)
+    array([[2., 2., 2.]])
+    """
+    weight = ndimage.gaussian_filter(valid.astype(float), sigma, mode="constant", truncate=3.0)
+    blurred = ndimage.gaussian_filter(np.where(valid, mean, 0.0), sigma, mode="constant", truncate=3.0)
+    return np.divide(blurred, weight, out=np.zeros_like(blurred), where=weight > 1e-12)
+
+
+def misfits(total: Array, valid: Array) -> Array:
+    """Hot and dead pixels of a region, judged by what their neighbours in it counted.
+
+    Parameters
+    ----------
+    total : array, shape (y, x)
+        Counts summed over the scan.
+    valid : bool array, shape (y, x)
+        Pixels of the region. One with fewer than three neighbours in it is not judged.
+
+    Examples
+    --------
+    >>> total = np.ones((5, 5)); total[2, 2] = 500
+    >>> np.argwhere(misfits(total, total > 0)).tolist()
+    [[2, 2]]
+    """
+    seen = np.where(valid, total, np.nan)
+    return (hot_pixels(seen) | dead_pixels(seen)) & _judged(valid)
+
+
+def lonely(frames: Array, valid: Array, *, ratio: float = 5.0, sigmas: float = 8.0) -> Array:
+    """Counts of single frames that none of the eight neighbours shares: flickering pixels, cosmic rays.
+
+    Each frame is judged alone, so the answer is the same for any block of frames.
+
+    Parameters
+    ----------
+    frames : array, shape (time, y, x)
+    valid : bool array, shape (y, x)
+        As for :func:`misfits`.
+    ratio, sigmas : float
+        Lonely means above `ratio` times the brightest neighbour and `sigmas` of its
+        Poisson noise beyond that.
+
+    Examples
+    --------
+    >>> frames = np.zeros((2, 3, 3), int); frames[1, 1, 1] = 20
+    >>> np.argwhere(lonely(frames, np.ones((3, 3), bool))).tolist()
+    [[1, 1, 1]]
+    """
+    seen = np.where(valid, frames, 0)
+    bound = ratio * ndimage.maximum_filter(seen, footprint=RING[None], mode="constant").astype(np.float32)
+    return (seen > bound + sigmas * np.sqrt(bound + 1)) & _judged(valid)
+
+
+def _judged(valid: Array) -> Array:
+    """Pixels of the region with enough neighbours in it to be judged by."""
+    return valid & (ndimage.convolve(valid.astype(int), RING.astype(int), mode="constant") >= 3)
+
+
+def tiles(y: Array, x: Array, *, across: int = 5) -> Array:
+    """Number of the compact tile that each pixel belongs to; all of nearly the same number of pixels.
+
+    Parameters
+    ----------
+    y, x : integer array, shape (pixel,)
+    across : int
+        Strips along y, and tiles in each strip.
+
+    Examples
+    --------
+    >>> tiles(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), across=2)
+    array([0, 1, 2, 3])
+    """
+    label = np.empty(y.shape, int)
+    count = 0
+    for strip in np.array_split(np.lexsort((x, y)), across):
+        for part in np.array_split(strip[np.lexsort((y[strip], x[strip]))], across):
+            if part.size:
+                label[part] = count
+                count += 1
+    return label
+
+
+def outlier_frames(total: Array, ok: Array, *, beside: int = 5, share: float = 0.4, sigmas: float = 8.0) -> Array:
+    """Single frames much brighter or darker than the frames before and than the frames after.
+
+    Parameters
+    ----------
+    total : array, shape (time,)
+        Counts of each frame, or counts per monitor.
+    ok : bool array, shape (time,)
+        Frames to be judged by; the others are known to be bad already.
+    beside : int
+        Frames on each side whose median is compared. A frame that continues
+        either side is no outlier, so a lasting step in intensity is none.
+    share, sigmas : float
+        An outlier differs from both medians by this share of them, and by so many
+        robust standard deviations of all frames.
+
+    Returns
+    -------
+    bool array, shape (time,)
+
+    Examples
+    --------
+    >>> total = np.array([10.0, 11, 10, 9, 21, 10, 10, 11, 9, 30, 31, 30, 29, 31, 30])
+    >>> np.flatnonzero(outlier_frames(total, total > 0))
+    array([4])
+    """
+    found = np.zeros(total.shape, bool)
+    seen = total[ok].astype(float)
+    if seen.size <= beside:
+        return found
+    padded = np.concatenate([np.full(beside, np.nan), seen, np.full(beside, np.nan)])
+    window = np.lib.stride_tricks.sliding_window_view(padded, beside)
+    before, after = window[: seen.size].copy(), window[beside + 1 :].copy()
+    before[0], after[-1] = after[0], before[-1]  # the ends have one side only
+    sides = np.stack([np.nanmedian(before, axis=1), np.nanmedian(after, axis=1)])
+    off = np.min(np.abs(seen - sides) / np.maximum(sides, 1e-300), axis=0)
+    found[ok] = (off > share) & (off > sigmas * 1.4826 * np.median(off))
+    return found
