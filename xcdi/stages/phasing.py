@@ -33,6 +33,7 @@ DIMS = ("frame", "y", "x")
 LONGEST = 128  # edge of a box chosen automatically; a larger one has to be asked for
 SIGNAL = 3.0  # counts per pixel, averaged over 3 x 3 x 3, where a box chosen automatically may end
 WORSE = 1.1  # times the best misfit that a start may have and still be kept
+NOISY = 1.4  # times the misfit of photon noise below which starts fit equally well
 ALIKE = 0.8  # least overlap with the best start of a start that is averaged with it
 EDGE = 0.4  # of the 90th percentile of the amplitude: where the crystal ends
 
@@ -54,9 +55,7 @@ class Recipe(Model):
     shrink: str = Field(default="shrink_wrap", description="move that redraws the support: shrink_wrap or shrink_wrap_rms")
     shrink_every: PositiveInt = Field(default=10, description="iterations between two supports")
     shrink_first: int = Field(default=200, ge=0, description="iterations in the first support")
-    shrink_sigma: tuple[PositiveFloat, PositiveFloat] = Field(
-        default=(2.5, 1.0), description="blur at first, and after 70 % of the run"
-    )
+    shrink_sigma: tuple[PositiveFloat, PositiveFloat] = Field(default=(2.5, 1.0), description="blur at first, and after 70 % of the run")
     shrink_threshold: float = Field(default=0.15, gt=0, lt=1, description="of the largest blurred modulus, or of its rms")
     frozen_last: int = Field(default=60, ge=0, description="last iterations, in which the support stays")
     average_last: PositiveInt = Field(default=20, description="last iterations whose objects are averaged")
@@ -104,7 +103,7 @@ class Recipe(Model):
         widths = [*self.damping[: self.cycles], float("inf")]
         legs: list[tuple[float | None, str, int]] = []
         for i, run in enumerate([*[self.cycle] * self.cycles, self.finish]):
-            change = widths[i] if i < len(widths) else float("inf") if run is self.finish else None
+            change = widths[i] if i < len(widths) else None
             legs += [(change if first else None, name, n) for first, (name, n) in zip([True] + [False] * len(run), run, strict=False)]
         return legs
 
@@ -197,6 +196,8 @@ def reconstruct(
     """
     require(peak, "counts", "valid", "q_basis", "q_peak", schema=PEAK)
     measured = _measured(peak)
+    if not measured.amplitude.any():
+        raise XcdiError("the peak has no valid pixel with a count; check the mask and the box")
     ends = _run(measured, recipe, seed=seed, device=device, workers=workers, progress=progress)
     choice = _choose(ends, measured)
     return _object(peak, measured, choice).assign_attrs(
@@ -292,7 +293,8 @@ def _choose(ends: Sequence[Estimate], measured: Measured) -> Choice:
     if not sane.any():
         raise XcdiError("every start ended with a support of more than half of the array, or none; take finer steps or a larger distance")
     best = int(np.where(sane, residual, np.inf).argmin())
-    fits = np.flatnonzero(sane & (residual <= WORSE * residual[best]))
+    noise = quality.chi_noise(rhos[best], measured, np.random.default_rng(0))
+    fits = np.flatnonzero(sane & (residual <= max(WORSE * residual[best], NOISY * noise)))
     aligned = np.stack([quality.align(rhos[i], rhos[best]) for i in fits])
     like = np.array([quality.overlap(rho, rhos[best]) >= ALIKE for rho in aligned])
     kept = np.zeros(len(ends), bool)
