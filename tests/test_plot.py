@@ -170,6 +170,23 @@ def test_two_time_hides_the_diagonal_and_bad_frames_and_nothing_else(series):
     np.testing.assert_array_equal(hidden, expected)
 
 
+def test_a_missing_frame_leaves_a_gap_and_shifts_nothing(series):
+    image = correlation.two_time(series.isel(time=np.arange(19) != 7, time2=np.arange(19) != 7)).images[0]
+    assert image.get_extent() == [-0.25, 9.25, -0.25, 9.25]
+    hidden = np.eye(19, dtype=bool)
+    hidden[[4, 7]] = hidden[:, [4, 7]] = True
+    np.testing.assert_array_equal(image.get_array().mask, hidden)
+
+
+def test_the_fitted_curve_is_the_stretched_exponential(series):
+    fitted = series.assign(
+        {name: labelled("region", [value]) for name, value in (("rate", 0.2), ("exponent", 1.0), ("fit_contrast", 0.3), ("baseline", 1.0))}
+    )
+    line = correlation.g2(fitted).lines[-1]
+    at = np.argmin(np.abs(line.get_xdata() - 2.0))
+    assert line.get_ydata()[at] == pytest.approx(1 + 0.3 * np.exp(-0.4 * line.get_xdata()[at]))
+
+
 def test_two_time_colours_run_from_one_to_one_plus_contrast(series):
     assert correlation.two_time(series).images[0].get_clim() == pytest.approx((1.0, 1.3))
 

@@ -34,7 +34,7 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     -------
     Axes
         Colours run from 1 (uncorrelated) to 1 + contrast, the contrast being the median beside the diagonal, whatever
-        the normalisation; grey is a frame that was not trusted, and the diagonal, which carries shot noise.
+        the normalisation; grey is a frame that was missing or not trusted, and the diagonal, which carries shot noise.
 
     Examples
     --------
@@ -44,9 +44,7 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     np.True_
     """
     ax = style.own_axes(ax, 4.9, 4.0)
-    plane = reading.shown(correlation, "two_time").isel(region=region).transpose("time", "time2").copy()
-    seconds = _seconds(correlation)
-    plane = plane.assign_coords(time=seconds, time2=seconds)
+    plane = _evenly(reading.shown(correlation, "two_time").isel(region=region).transpose("time", "time2").values, _seconds(correlation))
     np.fill_diagonal(plane.values, np.nan)
     drawn = style.image(ax, plane, LOOK, _colour_limits(correlation, plane.values, region))
     drawn.set_interpolation("auto")
@@ -55,7 +53,8 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     bar.set_label(LOOK.label)
     if events is not None:
         style.event_ticks(ax, reading.shown(events, "time").values, reading.genuine(events), both=True)
-    ax.set_title(_region_name(correlation, region), loc="left", pad=12 if events is not None else None)
+    late = ", provisional" if correlation.attrs.get("provisional") else ""
+    ax.set_title(_region_name(correlation, region) + late, loc="left", pad=12 if events is not None else None)
     return ax
 
 
@@ -68,9 +67,14 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     correlation : Dataset
-        CORRELATION with `g2` (region, delay) and `delay` in s; `g2_error` gives bars; `rate`, `exponent`, `contrast` and
+        CORRELATION with `g2` (region, delay) and `delay` in s; `g2_error` gives bars; `rate`, `exponent`, `fit_contrast` and
         `baseline` (region) give the line. A fit that is not finite is not drawn.
     ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        Of many delays those are drawn that are evenly spaced on the logarithmic axis, 20 to a decade.
     """
     ax = style.own_axes(ax)
     curves, delay = reading.shown(correlation, "g2"), reading.shown(correlation, "delay").values
@@ -78,7 +82,7 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
     fine = np.geomspace(*_positive_range(delay), 200)
     for k in range(curves.sizes["region"]):
         colour = style.grain_colour(k + 1)
-        there = (delay > 0) & np.isfinite(curves.values[k])
+        there = _log_spaced(delay) & np.isfinite(curves.values[k])
         bars = np.where(np.isfinite(error[k]), error[k], 0)[there]
         shape: dict[str, Any] = {"fmt": "o", "ms": 3.5, "mew": 0, "color": colour, "ecolor": "0.6", "elinewidth": 0.8, "zorder": 2}
         ax.errorbar(delay[there], curves.values[k][there], bars, label=_region_name(correlation, k), **shape)
@@ -136,6 +140,16 @@ def _seconds(correlation: xr.Dataset) -> np.ndarray:
     return np.asarray(reading.shown(correlation, "time").values, dtype=float)
 
 
+def _evenly(matrix: np.ndarray, seconds: np.ndarray) -> xr.DataArray:
+    """A copy of the matrix on even steps of time; a frame that is missing leaves a gap and shifts nothing."""
+    step = float(np.median(np.diff(seconds))) if seconds.size > 1 else 1.0
+    slot = np.rint((seconds - seconds[:1]) / step).astype(int)
+    even = np.full((slot[-1] + 1, slot[-1] + 1), np.nan)
+    even[np.ix_(slot, slot)] = matrix
+    place = seconds[0] + step * np.arange(len(even))
+    return xr.DataArray(even, {"time": place, "time2": place}, ("time", "time2"))
+
+
 def _colour_limits(correlation: xr.Dataset, plane: np.ndarray, region: int) -> tuple[float, float]:
     """From 1 to the median beside the diagonal; where nothing survives one frame, to 1 + the fitted contrast."""
     beside = np.concatenate([np.diagonal(plane, lag) for lag in range(1, min(4, len(plane)))] or [np.array([])])
@@ -153,7 +167,7 @@ def _region_name(correlation: xr.Dataset, region: int) -> str:
 
 def _kww(correlation: xr.Dataset, delay: np.ndarray, region: int) -> np.ndarray | None:
     """The fitted curve, or None if there is no finite fit."""
-    numbers = [reading.value(correlation, name, region) for name in ("rate", "exponent", "contrast", "baseline")]
+    numbers = [reading.value(correlation, name, region) for name in ("rate", "exponent", "fit_contrast", "baseline")]
     if any(number is None for number in numbers):
         return None
     rate, exponent, contrast, baseline = (float(number) for number in numbers if number is not None)
@@ -168,6 +182,14 @@ def _fit_text(correlation: xr.Dataset, region: int) -> str:
         error = reading.value(correlation, f"{name}_error", region)
         texts.append(f"${symbol}$ = {reading.number(found if found is not None else np.nan, error)}{unit}")
     return ", ".join(texts)
+
+
+def _log_spaced(delay: np.ndarray, per_decade: int = 20) -> np.ndarray:
+    """Which delays to draw: the first of each step of the logarithmic axis."""
+    step = np.where(delay > 0, np.floor(per_decade * np.log10(np.where(delay > 0, delay, 1.0))), np.nan)
+    first = np.zeros(delay.size, bool)
+    first[np.unique(step, return_index=True)[1]] = True
+    return first & (delay > 0)
 
 
 def _positive_range(delay: np.ndarray) -> tuple[float, float]:

@@ -225,7 +225,7 @@ def _aside(path: Path, write: Callable[[Path], Any]) -> None:
 
 def _sections(result: Result) -> Iterator[str]:
     """Tables and pictures of one result."""
-    yield page.heading(_name(result), warning=strain.grade_text(result["crystal"]) if "crystal" in result else "")
+    yield page.heading(_name(result), warning=_warning(result))
     yield from tables.of_result(result)
     for name, draw in _drawings(result):
         stem = name if name in CAPTIONS else name.rsplit("_", 1)[0]
@@ -236,3 +236,10 @@ def _name(result: Result) -> str:
     """What the result is of."""
     words = {"crystal": "Crystal", "correlation": "Correlation", "events": "Events", "statistics": "Statistics"}
     return ", ".join(word for part, word in words.items() if part in result) or "Result"
+
+
+def _warning(result: Result) -> str:
+    """What a reader must know before the numbers."""
+    said = [strain.grade_text(result["crystal"])] if "crystal" in result else []
+    said += [str(result[part].attrs["warning"]) for part in result if result[part].attrs.get("warning")]
+    return "; ".join(filter(None, said))

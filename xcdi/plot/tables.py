@@ -156,9 +156,9 @@ def _events(events: xr.Dataset) -> Iterator[str]:
 
 def _fits(correlation: xr.Dataset) -> str:
     """One row of fit results per region."""
-    names = ("q", "rate", "exponent", "contrast", "baseline")
+    names = ("q", "contrast", "rate", "exponent", "fit_contrast", "baseline")
     have = [name for name in names if name in correlation.variables]
-    units = {name: reading.quantity_label(correlation[name], name) for name in have}
+    units = {name: reading.quantity_label(correlation[name], name.replace("_", " ")) for name in have}
     rows = []
     for k in range(correlation.sizes.get("region", 0)):
         cells = [reading.value(correlation, name, k) for name in have]
