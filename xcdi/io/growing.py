@@ -32,23 +32,27 @@ def blocks(look: Look, *, block: int, poll_s: float, patience_s: float) -> Itera
     block : int
         Frames in a block.
     poll_s, patience_s : float
-        Time between two looks, and silence after which the scan is taken to be over [s].
+        Time between two looks, and silence after which the scan is taken to be over [s]. So long a missing
+        frame is waited for too, since files may land out of order; then it is a gap.
 
     Raises
     ------
     XcdiError
         If nothing at all came within `patience_s`; says what the last look found wrong.
     """
-    done, seen, news = 0, (0, 0), time.monotonic()
+    done, seen, news, hole = 0, (0, 0), time.monotonic(), (-1, 0.0)
     while True:
         scan, trouble = _try(look)
-        late = time.monotonic() - news > patience_s
+        now = time.monotonic()
+        late = now - news > patience_s
         if scan is not None:
             ok = scan.frame_ok.to_numpy()
             if (len(ok), int(ok.sum())) != seen:
-                seen, news, late = (len(ok), int(ok.sum())), time.monotonic(), False
+                seen, news, late = (len(ok), int(ok.sum())), now, False
+            first = _first_hole(ok, done)
+            hole = hole if hole[0] == first else (first, now)
             over = finished(scan)
-            for stop in _stops(ok, done, block, whole=late or over):
+            for stop in _stops(len(ok) if late or now - hole[1] > patience_s else first, done, block, whole=late or over):
                 yield scan.isel(frame=slice(done, stop))
                 done, news = stop, time.monotonic()
             if over and done >= len(ok):
@@ -60,23 +64,22 @@ def blocks(look: Look, *, block: int, poll_s: float, patience_s: float) -> Itera
         time.sleep(poll_s)
 
 
-def _try(look: Look) -> tuple[xr.Dataset | None, XcdiError | None]:
-    """The scan, or why there is none yet."""
+def _try(look: Look) -> tuple[xr.Dataset | None, str]:
+    """The scan, or why there is none yet; HDF5 fails in many ways on a file that is being written."""
     try:
-        return look(), None
-    except XcdiError as error:
-        return None, error
+        return look(), ""
+    except (XcdiError, OSError, RuntimeError, KeyError) as error:
+        return None, str(error)
 
 
-def _stops(ok: Array, done: int, block: int, *, whole: bool) -> Iterator[int]:
-    """Where the blocks end that can be handed on now.
+def _first_hole(ok: Array, done: int) -> int:
+    """First frame from `done` on that is missing though later ones are there; all frames if none is."""
+    holes = np.flatnonzero(~ok[done:])
+    return done + int(holes[0]) if holes.size else len(ok)
 
-    A hole is waited for until `block` later frames are there: files may land out of order.
-    """
-    ready = len(ok)
-    holes = done + np.flatnonzero(~ok[done:])
-    if not whole and holes.size and len(ok) - holes[0] <= block:
-        ready = int(holes[0])
+
+def _stops(ready: int, done: int, block: int, *, whole: bool) -> Iterator[int]:
+    """Where the blocks end that can be handed on now."""
     while ready - done >= block:
         done += block
         yield done

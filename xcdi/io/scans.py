@@ -110,7 +110,7 @@ def _state(path: Path, scan: str, beamline: Beamline) -> tuple[int, bool]:
     """Frames on disk, and whether these are all."""
     try:
         found = _format(beamline).look(path, scan, beamline)
-    except XcdiError:
+    except (XcdiError, OSError, RuntimeError, KeyError):  # HDF5 fails in many ways on a file that is being written
         return 0, False
     return int(found.frame_ok.sum()), finished(found)
 

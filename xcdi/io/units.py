@@ -79,7 +79,7 @@ def convert(value: Array | float, unit: str, wanted: str) -> Array:
     --------
     >>> float(convert(500.0, "mm", "m"))
     0.5
-    >>> float(convert(1.2398419843320026, "angstrom", "keV"))
+    >>> round(float(convert(1.2398419843320026, "angstrom", "keV")), 12)
     10.0
     """
     source, target = _unit(unit), _unit(wanted)

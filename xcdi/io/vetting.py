@@ -60,16 +60,16 @@ def open_file(path: str | Path, *, patience_s: float = 0.0) -> h5py.File:
 
 
 def _open(path: Path) -> h5py.File:
-    reasons = []
+    reasons: list[OSError | RuntimeError] = []
     for way in WAYS:
         try:
             return h5py.File(path, "r", **way)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter where the first bytes already make no sense
             reasons.append(error)
     raise XcdiError(f"{path}: {_reason(path, reasons)}") from None
 
 
-def _reason(path: Path, errors: list[OSError]) -> str:
+def _reason(path: Path, errors: list[OSError | RuntimeError]) -> str:
     """Why no way of opening `path` worked, in words."""
     try:
         size = path.stat().st_size
