@@ -191,6 +191,12 @@ def test_two_time_colours_run_from_one_to_one_plus_contrast(series):
     assert correlation.two_time(series).images[0].get_clim() == pytest.approx((1.0, 1.3))
 
 
+def test_two_time_colours_that_do_not_begin_at_one_say_so(series):
+    ax = correlation.two_time(series.assign(two_time=series.two_time + 2))
+    assert ax.images[0].get_clim() == pytest.approx((3.1, 3.3))
+    assert "colours from 3.1" in style.host(ax).axes[-1].get_ylabel()
+
+
 def test_drawing_leaves_the_data_as_they_were(series, events, crystal):
     before = series.copy(deep=True), crystal.copy(deep=True)
     report.figures({"correlation": series, "events": events, "crystal": crystal})

@@ -86,6 +86,7 @@ def drops(events: xr.Dataset, ax: Axes | None = None) -> Axes:
         _internal(ax, events)
     low, high = float(np.min((drop - below)[seen])), float(np.max((drop + error)[seen]))
     ax.set(xlabel="time (s)", ylabel="drop $D$", yscale="log", ylim=(low / 1.6, min(2.0, 1.8 * high)))
+    style.plain_log(ax.yaxis)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0, handletextpad=0.3)
     return ax
 
@@ -125,6 +126,7 @@ def size_distribution(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
         ax.plot(reading.shown(statistics, "fit_size").values, reading.shown(statistics, "fit_ccdf").values, color="black", lw=1.5)
         lines.insert(0, rf"$\tau$ = {reading.number(exponent, reading.value(statistics, 'exponent_error'))}")
         lines += [f"largest = {largest:.3g}"] if largest is not None else []
+    style.plain_log(ax.xaxis)
     style.note(ax, "\n".join(lines), where="lower left")
     return ax
 
@@ -171,7 +173,8 @@ def boundary_timeline(events: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax = style.own_axes(ax, style.DOUBLE, 1.3 + 0.28 * (len(rows) + 1))
     level = np.array([rows.index(pair) + 1 if pair is not None else 0 for pair in pairs], dtype=int)
     sure = np.nan_to_num(events["probability"].values, nan=0.0) if "probability" in events else np.ones(time.size)
-    area = 30 + 500 * np.clip(np.nan_to_num(drop), 0, 1)
+    size = np.clip(np.nan_to_num(drop), 0, 1)
+    area = 25 + 350 * size / max(size.max(initial=0.0), 1e-9)
     ax.hlines(range(len(rows) + 1), 0, 1, color="0.88", lw=0.8, transform=ax.get_yaxis_transform(), zorder=0)
     drawn = ax.scatter(time, level, area, sure, cmap="Reds", vmin=0, vmax=1, edgecolors="black", linewidths=0.6)
     ax.set_yticks(range(len(rows) + 1), ["none", *(f"{i}–{j}" for i, j in rows)])

@@ -34,7 +34,8 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     -------
     Axes
         Colours run from 1 (uncorrelated) to 1 + contrast, the contrast being the median beside the diagonal, whatever
-        the normalisation; grey is a frame that was missing or not trusted, and the diagonal, which carries shot noise.
+        the normalisation. Where less than half of the contrast is ever lost they run from the 1st to the 99th percentile,
+        and the colour bar says so; grey is a frame that was missing or not trusted, and the diagonal, which carries shot noise.
 
     Examples
     --------
@@ -46,11 +47,12 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     ax = style.own_axes(ax, 4.9, 4.0)
     plane = _evenly(reading.shown(correlation, "two_time").isel(region=region).transpose("time", "time2").values, _seconds(correlation))
     np.fill_diagonal(plane.values, np.nan)
-    drawn = style.image(ax, plane, LOOK, _colour_limits(correlation, plane.values, region))
+    between = _colour_limits(correlation, plane.values, region)
+    drawn = style.image(ax, plane, LOOK, between)
     drawn.set_interpolation("auto")
     ax.set(xlabel="$t_1$ (s)", ylabel="$t_2$ (s)")
     bar = style.host(ax).colorbar(drawn, ax=ax, pad=0.06, aspect=28, extend="both")
-    bar.set_label(LOOK.label)
+    bar.set_label(LOOK.label if between[0] == 1 else f"{LOOK.label}, colours from {between[0]:.3g} (1 is uncorrelated)")
     if events is not None:
         style.event_ticks(ax, reading.shown(events, "time").values, reading.genuine(events), both=True)
     late = ", provisional" if correlation.attrs.get("provisional") else ""
@@ -91,7 +93,7 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
             ax.plot(fine, fit, color="black", lw=1.4, label=_fit_text(correlation, k), zorder=3)
     ax.set(xscale="log", xlabel=r"delay $\tau$ (s)", ylabel=r"$g_2(\tau)$")
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(loc="best")
+        ax.legend(loc="lower left")
     return ax
 
 
@@ -155,7 +157,9 @@ def _colour_limits(correlation: xr.Dataset, plane: np.ndarray, region: int) -> t
     beside = np.concatenate([np.diagonal(plane, lag) for lag in range(1, min(4, len(plane)))] or [np.array([])])
     seen = beside[np.isfinite(beside)]
     if seen.size and np.median(seen) > 1.01:
-        return 1.0, float(np.median(seen))
+        top = float(np.median(seen))
+        low, high = style.limits(plane, "range")
+        return (low, high) if low > (1 + top) / 2 else (1.0, top)
     contrast = reading.value(correlation, "contrast", region)
     return 1.0, 1.0 + contrast if contrast is not None and contrast > 0 else 1.1
 

@@ -15,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -23,10 +24,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from mpl_toolkits.mplot3d import Axes3D
 
 __all__ = ["DOUBLE", "LOOKS", "SINGLE", "Look", "colormap", "colour_bar", "edges", "event_ticks", "figure", "grain_colour", "halo", "host"]
-__all__ += ["image", "limits", "note", "own_axes", "own_axes_3d", "paper", "scale_bar"]
+__all__ += ["image", "limits", "note", "own_axes", "own_axes_3d", "paper", "plain_log", "scale_bar"]
 
 SINGLE, DOUBLE = 3.5, 7.2  # widths of one and two columns of a journal page, inches
 GREY = "0.82"
@@ -230,6 +232,24 @@ def colour_bar(axes: Sequence[Axes], colours: Colormap, between: tuple[float, fl
     """Add a colour bar for colours that belong to no single artist, beside `axes`."""
     shades = ScalarMappable(Normalize(*between), colours)
     return host(axes[0]).colorbar(shades, ax=list(axes), label=label, **options)
+
+
+def plain_log(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers, at 1, 2 and 5 of each decade if it spans few of them.
+
+    Examples
+    --------
+    >>> ax = figure().subplots()
+    >>> _ = ax.set(yscale="log", ylim=(0.01, 0.1))
+    >>> plain_log(ax.yaxis)
+    >>> ax.yaxis.get_major_formatter()(0.02, 0)
+    '0.02'
+    """
+    low, high = axis.get_view_interval()
+    few = high / low < 300
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda place, _: f"{place:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def halo(colour: str = "white", width: float = 2.0) -> list[Any]:
