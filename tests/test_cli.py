@@ -215,6 +215,19 @@ def test_stopping_keeps_what_is_done_and_the_rest_is_done_later(night, capsys, n
     assert said(capsys)[0][-1] == f"{4 - kept} done, {kept} skipped"
 
 
+def test_threads_that_do_not_stop_are_not_waited_for(night):
+    text = Path("toy.py").read_text().replace("import time\n", "import time\nfrom concurrent.futures import ThreadPoolExecutor\n")
+    busy = "with ThreadPoolExecutor(1) as pool:\n            pool.submit(time.sleep, 60).result()"
+    Path("busy.py").write_text(text.replace("time.sleep(settings.pause_s)", busy))
+    process = start("run", "./busy.py", "night.h5", "S1", "--beamline", "./toy.toml")
+    process.stdout.readline()
+    time.sleep(3)
+    os.killpg(process.pid, signal.SIGINT)
+    rest, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "what is done is written" in rest
+
+
 def test_a_killed_run_is_finished_by_the_next(night, capsys):
     with h5py.File("night.h5", "a") as file:
         for i in range(3, 9):

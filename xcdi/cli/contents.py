@@ -1,4 +1,4 @@
-"""What stands in an HDF5 file, without following links out of it and without reading data."""
+"""What stands in an HDF5 file, without following links out of it; only single values are read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ __all__ = ["contents"]
 
 LINES = 500  # a file with a million groups is not a file to print
 DEPTH = 12
+LONGEST = 80  # of a value that is shown
 
 
 def contents(file: Path) -> Iterator[str]:
-    """Yield one line per group and dataset: name, shape, type, units.
+    """Yield one line per group and dataset: name, shape and type or the single value, units.
 
     Raises
     ------
@@ -54,7 +55,20 @@ def _walk(group: Any, depth: int) -> Iterator[str]:
 
 
 def _dataset(dataset: Any) -> str:
-    shape = " × ".join(map(str, dataset.shape)) if dataset.shape else "one value"
+    """Shape and type of an array; a single value itself."""
     units = dataset.attrs.get("units", "")
     text = units.decode(errors="replace") if isinstance(units, bytes) else units
-    return f"{shape} {dataset.dtype}{f'  [{text}]' if isinstance(text, str) and text else ''}"
+    unit = f"  [{text}]" if isinstance(text, str) and text else ""
+    words = _is_text(dataset)
+    if dataset.shape == ():
+        value = dataset.asstr()[()] if words else dataset[()]
+        return f"= {' '.join(str(value).split())[:LONGEST]}{unit}"
+    shape = " × ".join(map(str, dataset.shape or ("nothing",)))
+    return f"{shape} {'text' if words else dataset.dtype}{unit}"
+
+
+def _is_text(dataset: Any) -> bool:
+    """Whether the dataset holds text."""
+    import h5py
+
+    return h5py.check_string_dtype(dataset.dtype) is not None

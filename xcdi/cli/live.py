@@ -55,4 +55,5 @@ def update_line(update: Update) -> str:
     '     1.6 s     64 frames  contrast 0.448'
     """
     behind = f"  ({update.waiting} frames and {update.lag_s:.1f} s behind)" if update.waiting else ""
-    return f"{update.seconds:8.1f} s {update.frames:6d} frames  {update.summary}{behind}"
+    summary = update.summary.removeprefix(f"{update.frames} frames").strip()
+    return f"{update.seconds:8.1f} s {update.frames:6d} frames  {summary}{behind}"

@@ -14,17 +14,23 @@ from typing import Any
 __all__ = ["finishing", "stoppable"]
 
 AGAIN_S = 0.05
+PATIENCE_S = 5.0  # for threads that are in the middle of something
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit(143), as Ctrl-C is KeyboardInterrupt: finished results stay, half ones go.
+    """Turn Ctrl-C into KeyboardInterrupt and SIGTERM into SystemExit(143): finished results stay, half ones go.
 
-    Python loses such an exception when it happens to be raised in a destructor; it is then raised again.
+    Python loses such an exception when it happens to be raised in a destructor; it is then raised again. Threads
+    cannot be interrupted: if they keep us for long, the process is ended under them, as results are whole or absent.
     """
+    watchdogs: list[Timer] = []
 
     def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)  # through every 'finally' and past every 'except'
+        watchdogs.append(Timer(PATIENCE_S, _end, (128 + number,)))
+        watchdogs[-1].daemon = True
+        watchdogs[-1].start()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def again(lost: Any) -> None:
         error = lost.exc_value
@@ -35,12 +41,20 @@ def stoppable() -> Iterator[None]:
             hook(lost)
 
     hook, sys.unraisablehook = sys.unraisablehook, again
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         sys.unraisablehook = hook
+        for watchdog in watchdogs:
+            watchdog.cancel()
+
+
+def _end(status: int) -> None:
+    print("stopped in the middle of a scan; what is done is written, the same command goes on from here", flush=True)
+    os._exit(status)
 
 
 @contextmanager
@@ -56,12 +70,13 @@ def finishing() -> Iterator[tuple[Event, list[int]]]:
     asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        usual = before[number]
+        if asked and number == signal.SIGINT and callable(usual):
+            usual(number, frame)
         asked.append(number)
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop, asked
     finally:

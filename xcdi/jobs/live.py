@@ -90,9 +90,9 @@ def watch(
     with locked(job.output), threads(job.workers):
         feed = Ahead(_blocks(job, block, poll_s, patience_s), stop or Event(), fetch=_in_memory, size=_usable_frames)
         for result in pipeline.watch(feed, chosen, device=job.device, workers=job.workers):
+            yield _update(job, feed, begin, pipeline.summary(result))
             if time.monotonic() >= due:
                 due = _next_time(publish(result, job, text), every_s)
-            yield _update(job, feed, begin, pipeline.summary(result))
         if result is None:
             raise feed.error or XcdiError(f"{job.path}: no frame of scan {job.scan!r} came before the end")
         publish(result, job, text)

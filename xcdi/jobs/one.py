@@ -41,6 +41,8 @@ def _run(job: Job, begin: float) -> Outcome:
     with locked(job.output):
         if is_done(job):
             return Outcome(job.scan, "skipped", time.perf_counter() - begin, path=str(job.output))
+        for part in job.output.parent.glob(f".{job.output.name}.*.part"):
+            part.unlink(missing_ok=True)  # of a process that was killed while it wrote: nobody else writes this result now
         chosen, text = pipelines.settings_of(job, pipeline)
         made_from = origin(job, text)
         inputs = open_inputs(job, pipeline, chosen)
