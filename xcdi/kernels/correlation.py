@@ -111,8 +111,8 @@ def raw_products(counts: Array, later: Array | None = None) -> Array:
     panel = max(256, PANEL_BYTES // (4 * max(rows, 1)))
     total = None
     for start in range(0, max(counts.shape[1], 1), panel):
-        part = counts[:, start : start + panel]
-        product = _panel(part, None if later is None else later[:, start : start + panel])
+        here = (slice(None), slice(start, min(start + panel, counts.shape[1])))
+        product = _panel(counts[here], None if later is None else later[here])
         total = xp.astype(product, xp.float64) if total is None else total + xp.astype(product, xp.float64)
     return total
 

@@ -186,8 +186,7 @@ def fit_stretched(
     error : array, shape (delay,), optional
         Standard errors; a point whose error is zero or unknown is left out.
     replicas : array, shape (replica, delay), optional
-        From :func:`leave_out`: each is fitted as well, and the errors are the
-        jackknife's. Without, they come from the curvature at the optimum, which
+        From :func:`leave_out`; the errors are then the jackknife's. Without, they come from the curvature at the optimum, which
         takes the points as independent and is too small for neighbouring delays.
     baseline : float, optional
         Held at this value; by default fitted, or 1 with `plateau`.
@@ -216,10 +215,10 @@ def fit_stretched(
         return Stretched(nan, nan, nan, nan, nan, (nan,) * 5)
     sigma = np.ones(int(known.sum())) if error is None else error[known]
     t, fixed = delay[known], {name: value for name, value in held.items() if value is not None}
-    best, covariance = _least_squares(t, g2[known], sigma, free, fixed, _guess(t, g2[known], free))
+    best, covariance, response = _least_squares(t, g2[known], sigma, free, fixed, _guess(t, g2[known], free))
     spread = np.sqrt(np.diag(covariance))
-    if replicas is not None:
-        spread = jackknife_error(np.stack([_least_squares(t, r[known], sigma, free, fixed, best)[0] for r in replicas]))
+    if replicas is not None:  # to first order, since a replica differs by little from the whole
+        spread = jackknife_error((replicas[:, known] - g2[known]) @ response.T)
     values = {**fixed, **dict(zip(free, best, strict=True))}
     errors = dict(zip(free, spread, strict=True))
     every = {name: float(value) for name, value in values.items()}
@@ -235,8 +234,10 @@ def _guess(delay: Array, g2: Array, free: list[str]) -> Array:
     return np.array([np.clip(start[name], *BOUNDS[name]) for name in free])
 
 
-def _least_squares(delay: Array, g2: Array, sigma: Array, free: list[str], fixed: dict[str, float], start: Array) -> tuple[Array, Array]:
-    """Best values of the `free` parameters, in their order, and their covariance."""
+def _least_squares(
+    delay: Array, g2: Array, sigma: Array, free: list[str], fixed: dict[str, float], start: Array
+) -> tuple[Array, Array, Array]:
+    """Best values of the `free` parameters, in their order, their covariance, and their response to each point."""
     scale = np.where(np.array(free) == "rate", start[free.index("rate")], 1.0)
     low, high = (np.array([BOUNDS[name][side] for name in free]) / scale for side in (0, 1))
 
@@ -245,6 +246,6 @@ def _least_squares(delay: Array, g2: Array, sigma: Array, free: list[str], fixed
 
     inside = np.clip(start / scale, low * (1 + 1e-9) + 1e-12, high * (1 - 1e-9))
     found = optimize.least_squares(misfit, inside, bounds=(low, high), x_scale="jac")
-    freedom = max(len(g2) - len(free), 1)
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * (2 * found.cost / freedom)
-    return found.x * scale, covariance * np.outer(scale, scale)
+    inverse = np.linalg.pinv(found.jac) * scale[:, None]
+    noise = 2 * found.cost / max(len(g2) - len(free), 1)
+    return found.x * scale, inverse @ inverse.T * noise, inverse / sigma

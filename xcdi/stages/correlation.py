@@ -109,7 +109,7 @@ class TwoTime:
             ok = ok & block.frame_ok.to_numpy()
         counts[~ok] = 0
         small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-        lone = regions.lonely(_frames(small, y, x), _image(small[0], True, y, x)[1])[:, y - y.min(), x - x.min()]
+        lone = regions.lonely(_frames(small, y, x), _image(True, True, y, x)[1])[:, y - y.min(), x - x.min()]
         untrusted = (untrusted | lone) & ok[:, None]
         monitor = block.monitor.to_numpy().astype(float) if "monitor" in block else np.full(ok.size, np.nan)
         rows = start._rows(small, region) if self.normalisation in FROM_EXACT_SUMS else ()
@@ -128,9 +128,9 @@ class TwoTime:
             raise XcdiError("no frame to correlate; the scan is empty")
         region, y, x = self._pixels()
         raw, time = self._counts(), np.concatenate([piece.time for piece in self.pieces])
-        ok = _good_frames(raw, self.pieces)
+        keep = self._kept(raw, y, x)
+        ok = _good_frames(raw[:, keep], self.pieces)  # a hot pixel would hide a dark frame
         counts = np.where(ok[:, None], raw, raw.dtype.type(0))
-        keep = self._kept(counts, y, x)
         envelope = self._envelope(counts, ok, keep)
         slot, step = _slots(time, (self.attrs or {}).get("frame_time_s"))
         parts = []
@@ -358,6 +358,8 @@ def _of_region(c: Array, counts: Array, weights: Weights, tile: Array, slot: Arr
 
 def _binned(a: Array, edges: Array) -> Array:
     """Means over bins of the last axis."""
+    if len(edges) < 2:
+        return a[..., :0]
     return np.stack([a[..., start:stop].mean(axis=-1) for start, stop in pairwise(edges)], axis=-1)
 
 

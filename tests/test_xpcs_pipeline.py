@@ -1,0 +1,153 @@
+"""From a scan to a correlation: batch and live are one, and memory is bounded."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from xcdi.pipelines import xpcs_two_time as pipeline
+
+from xcdi.errors import SettingsError, XcdiError
+from xcdi.settings import from_mapping
+
+SHAPE, TIMES = (41, 53), 60
+
+
+@pytest.fixture(scope="module")
+def scan():
+    """A drifting speckle pattern around (24, 31) on a detector with a hot pixel, gaps and a dark frame."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    envelope = 3 * np.exp(-((y - 24) ** 2 + (x - 31) ** 2) / 60) + 0.01
+    wave = rng.standard_normal((2, *SHAPE)) + 1j * rng.standard_normal((2, *SHAPE))
+    frames = []
+    for _ in range(TIMES):
+        wave = 0.98 * wave + np.sqrt(1 - 0.98**2) * (rng.standard_normal(wave.shape) + 1j * rng.standard_normal(wave.shape))
+        blurred = sum(np.roll(wave, (a, b), (1, 2)) for a in (0, 1) for b in (0, 1)) / 2
+        frames.append(rng.poisson(envelope * np.mean(np.abs(blurred) ** 2, axis=0) / 2))
+    counts = np.stack(frames).astype(np.uint16)
+    counts[:, 3, 4] = 60000
+    counts[40] = 0
+    valid = np.ones(SHAPE, bool)
+    valid[:, 20:22] = False
+    counts[:, ~valid] = 65535
+    return xr.Dataset(
+        {
+            "counts": (("frame", "y", "x"), counts, {"units": "1"}),
+            "valid": (("y", "x"), valid, {"units": ""}),
+            "frame_ok": ("frame", np.ones(TIMES, bool), {"units": ""}),
+        },
+        coords={"time": ("frame", np.arange(TIMES) * 2.0, {"units": "s"})},
+        attrs={"sentinel": 65535, "scan": "S001"},
+    )
+
+
+def settings(**values):
+    return pipeline.Settings(**{"box_size": 20, **values})
+
+
+def blocks(scan, size):
+    return [scan.isel(frame=slice(k, k + size)) for k in range(0, TIMES, size)]
+
+
+@pytest.mark.parametrize("normalisation", ["N1", "N4", "N5"])
+@pytest.mark.parametrize(("size", "chunk", "workers"), [(7, 60, 1), (16, 9, 2), (60, 13, 3)])
+def test_live_ends_where_batch_does_bit_for_bit(scan, normalisation, size, chunk, workers):
+    chosen = settings(normalisation=normalisation)
+    whole = pipeline.run(scan.chunk(frame=chunk), chosen, workers=workers)["correlation"]
+    *_, last = pipeline.watch(blocks(scan, size), chosen)
+    xr.testing.assert_identical(last["correlation"], whole)
+
+
+def test_live_is_batch_over_the_frames_so_far(scan):
+    chosen = settings(normalisation="N4")
+    seen = 0
+    for result in pipeline.watch(blocks(scan, 20), chosen):
+        seen = result["correlation"].sizes["time"]
+        xr.testing.assert_identical(result["correlation"], pipeline.run(scan.isel(frame=slice(0, seen)), chosen)["correlation"])
+    assert seen == TIMES
+
+
+def test_live_says_what_is_provisional(scan):
+    flags = [r["correlation"].attrs["provisional"] for r in pipeline.watch(blocks(scan, 20), settings())]
+    assert flags == [True, True, True, False]
+    flags = [r["correlation"].attrs["provisional"] for r in pipeline.watch(blocks(scan, 20), settings(normalisation="N1"))]
+    assert flags == [False, False, False]
+
+
+def test_live_waits_for_the_reference(scan):
+    sizes = [r["correlation"].sizes["time"] for r in pipeline.watch(blocks(scan, 7), settings(reference_frames=16))]
+    assert sizes[0] == 21
+    short = list(pipeline.watch(blocks(scan.isel(frame=slice(0, 7)), 7), settings(reference_frames=16)))
+    assert short[-1]["correlation"].sizes["time"] == 7
+
+
+def test_the_box_is_around_the_peak_and_not_the_hot_pixel(scan):
+    found = pipeline.run(scan, settings())["correlation"]
+    assert abs(float(found.pixel_y.mean()) - 24) < 4
+    assert abs(float(found.pixel_x.mean()) - 31) < 4
+    assert not np.isin(found.pixel_x, [20, 21]).any()
+    assert found.attrs["bad_frames"] == [40]
+
+
+def test_no_more_than_the_workers_chunks_are_in_memory(scan):
+    alive = []
+
+    def read(block, block_info=None):
+        alive.append(block.shape[0])
+        return block
+
+    lazy = da.from_array(scan.counts.to_numpy(), chunks=(5, -1, -1)).map_blocks(read, dtype=np.uint16)
+    given = scan.assign(counts=scan.counts.copy(data=lazy))
+    pipeline.run(given, settings(), workers=2)
+    assert sum(alive) == TIMES, "a frame was read twice or lost"
+    assert max(alive) == 5
+
+
+def test_the_summary_is_one_line(scan):
+    line = pipeline.summary(pipeline.run(scan, settings()))
+    assert line.startswith("60 frames  contrast ")
+    assert "1 bad frames" in line
+    assert "\n" not in line
+
+
+def test_a_box_off_the_detector_is_refused(scan):
+    with pytest.raises(XcdiError, match="leaves the detector of 41 x 53"):
+        pipeline.run(scan, settings(box=(0, 42, 0, 5)))
+
+
+def test_an_empty_scan_and_a_dark_one_are_refused(scan):
+    with pytest.raises(XcdiError, match="no frame"):
+        list(pipeline.watch([], settings()))
+    with pytest.raises(XcdiError, match="no photon"):
+        pipeline.run(scan.assign(counts=scan.counts * 0), settings())
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"box": (0, 4, 0, 4), "q_edges": (1.0, 2.0)}, "box and q_edges"),
+        ({"azimuth_edges": (0.0, 90.0)}, "q_edges is not set"),
+        ({"q_edges": (2.0, 1.0)}, "rising"),
+        ({"normalisation": "N9"}, "normalisation"),
+    ],
+)
+def test_settings_that_contradict_are_refused(values, says):
+    with pytest.raises(SettingsError, match=says):
+        from_mapping(pipeline.Settings, values)
+
+
+def test_rings_and_sectors_have_their_q(scan):
+    geometry = '{"sample": [], "detector": [], "columns": "x+", "rows": "y-"}'
+    placed = scan.assign_attrs(
+        energy_kev=9.65, distance_m=2.0, pixel_size_m=[75e-6, 75e-6], centre_px=[24.0, 31.0], geometry=geometry, beamline="test"
+    )
+    step = 2 * np.pi * 9.65 / 1.239842 * 75e-6 / 2.0
+    edges = (1.5 * step, 5.5 * step, 9.5 * step)
+    found = pipeline.run(placed, settings(q_edges=edges))["correlation"]
+    assert found.sizes["region"] == 2
+    assert (found.q > np.array(edges[:-1])).all()
+    assert (found.q < np.array(edges[1:])).all()
+    halves = pipeline.run(placed, settings(q_edges=edges, azimuth_edges=(0.0, 180.0, 360.0)))["correlation"]
+    assert halves.sizes["region"] == 4
+    pixels = np.bincount(halves.region_of_pixel)[1:]
+    np.testing.assert_array_equal(pixels.reshape(2, 2).sum(axis=1), np.bincount(found.region_of_pixel)[1:])
