@@ -198,6 +198,14 @@ def test_provenance_says_where_a_result_comes_from(eiger, tmp_path):
         assert group["libraries/numpy"].asstr()[()] == np.__version__
 
 
+def test_provenance_reads_back_as_python_values(eiger, tmp_path):
+    made = xcdi.io.provenance("a = 1\n", [eiger.master], notes={"scan": "S1", "frames": [11], "complete": True, "beamline": ""})
+    xcdi.io.save({"crystal": lab()}, tmp_path / "r.h5", provenance=made)
+    found = xcdi.io.provenance_of(tmp_path / "r.h5")
+    assert found.pop("inputs") == {key: [row[key] for row in made["inputs"]] for key in ("path", "bytes", "modified")}
+    assert found == {key: value for key, value in made.items() if key != "inputs"}
+
+
 def test_no_whole_result_has_no_settings(tmp_path):
     (tmp_path / "half.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     h5py.File(tmp_path / "other.h5", "w").close()
