@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -226,8 +226,15 @@ def _aside(path: Path, write: Callable[[Path], Any]) -> None:
 def _sections(result: Result) -> Iterator[str]:
     """Tables and pictures of one result."""
     yield page.heading(_name(result), warning=_warning(result))
+    drawings = list(_drawings(result))
+    first = [drawing for drawing in drawings if drawing[0] == "poster"]
+    yield from _pictures(first)
     yield from tables.of_result(result)
-    for name, draw in _drawings(result):
+    yield from _pictures(drawings[len(first) :])
+
+
+def _pictures(drawings: Iterable[tuple[str, Drawing]]) -> Iterator[str]:
+    for name, draw in drawings:
         stem = name if name in CAPTIONS else name.rsplit("_", 1)[0]
         yield page.picture(_figure(draw()), CAPTIONS[stem])
 

@@ -102,7 +102,7 @@ def _crystal(result: Result) -> Iterator[str]:
 def _grains(result: Result) -> Iterator[str]:
     columns = {
         "grain": _whole("id", "grain"),
-        "volume (nm³)": _plain("volume_nm3"),
+        "volume (µm³)": _plain("volume_nm3", 1e-9),
         "mean strain (10⁻³)": _with_error("strain", 1e3),
         "tilt 1 (mrad)": _with_error("tilt_1", 1e3),
         "tilt 2 (mrad)": _with_error("tilt_2", 1e3),
@@ -114,7 +114,7 @@ def _grains(result: Result) -> Iterator[str]:
 def _boundaries(result: Result) -> Iterator[str]:
     columns = {
         "between grains": _pair("i", "j"),
-        "area (nm²)": _plain("area_nm2"),
+        "area (µm²)": _plain("area_nm2", 1e-6),
         "amplitude dip": _plain("dip"),
         "strain step (10⁻³)": _with_error("d_strain", 1e3),
         "tilt 1 step (mrad)": _with_error("d_tilt_1", 1e3),
@@ -130,7 +130,7 @@ def _events(events: xr.Dataset) -> Iterator[str]:
         yield page.heading("Events") + "<p>No event above the threshold.</p>"
         return
     columns = {
-        "time (s)": _plain("time"),
+        "time (s)": _plain("time", digits=6),
         "frame": _whole("frame"),
         "score": _plain("score"),
         "drop": _with_error("drop"),
@@ -198,8 +198,8 @@ def _columns(dataset: xr.Dataset, dim: str, columns: Mapping[str, Callable[[xr.D
         yield page.table(list(cells), [[cell or "" for cell in row] for row in zip(*cells.values(), strict=True)])
 
 
-def _plain(name: str, scale: float = 1.0) -> Callable[[xr.Dataset, int], str | None]:
-    return lambda ds, k: reading.number(float(ds[name].values[k]) * scale) if name in ds.variables else None
+def _plain(name: str, scale: float = 1.0, *, digits: int = 3) -> Callable[[xr.Dataset, int], str | None]:
+    return lambda ds, k: reading.number(float(ds[name].values[k]) * scale, digits=digits) if name in ds.variables else None
 
 
 def _whole(*names: str) -> Callable[[xr.Dataset, int], str | None]:
