@@ -29,8 +29,7 @@ __all__ = [
     "weighted",
 ]
 
-EXACT_SINGLE = 2**24  # integers up to here are exact in float32
-EXACT_DOUBLE = 2**53  # and up to here in float64
+EXACT_SINGLE, EXACT_DOUBLE = 2**24, 2**53  # integers up to here are exact in float32, in float64
 PANEL_BYTES = 2**27  # of single-precision copies of counts at a time
 
 
@@ -59,10 +58,8 @@ class Weights(NamedTuple):
 
     Attributes
     ----------
-    product : array, shape (pixel,)
-        Factor ``a_p`` of a count inside a product: ``sum_p (a_p n_p(t)) (a_p n_p(t2))``.
-    mean : array, shape (pixel,)
-        Factor ``b_p`` of a count inside a frame's mean.
+    product, mean : array, shape (pixel,)
+        Factors ``a_p = w_p / S_p`` of a count in a product of two, ``b_p = w_p**2 / S_p`` in a frame's mean.
     norm, norm2 : float
         ``sum_p w_p**2`` and ``sum_p w_p**4`` of the weights ``w_p`` these come from.
     """
@@ -95,9 +92,8 @@ def raw_products(counts: Array, later: Array | None = None) -> Array:
 
     Notes
     -----
-    Panels of pixels are multiplied in single precision where every partial sum
-    stays below 2**24, which makes it exact, and in double precision elsewhere.
-    A matrix times its own transpose costs half (BLAS ``syrk``).
+    Single precision is exact where every partial sum stays below 2**24; other panels
+    of pixels are multiplied in double. By its own transpose costs half (``syrk``).
 
     Examples
     --------
@@ -180,8 +176,7 @@ def by_mean(s: Sums) -> Array:
 
     Notes
     -----
-    Right for pixels of equal expected intensity. Inside a Bragg peak the shape
-    of the peak inflates it. A frame without a photon gives NaN.
+    For pixels of equal expected intensity; the shape of a Bragg peak inflates it. A frame without a photon gives NaN.
 
     Examples
     --------
@@ -278,38 +273,44 @@ def weighted(counts: Array, weights: Weights) -> Array:
     Products of centred values, in single precision: exact to 1e-6.
     """
     xp = namespace(counts)
-    mean = frame_weight(counts, weights)
+    first, own, second = _moments(counts, weights)
+    norm, different = weights.norm or float("nan"), weights.norm**2 - weights.norm2 or float("nan")
+    mean, pairs = _or_nan(first / norm), _or_nan(first * first - own) / different
     centred = _centred(counts, weights, mean)
-    c = 1 + xp.astype(xp.matmul(centred, xp.matrix_transpose(centred)), xp.float64) / weights.norm
-    return _on_diagonal(c + 0 * _outer(mean), _weighted_diagonal(counts, weights))
+    c = 1 + xp.astype(xp.matmul(centred, xp.matrix_transpose(centred)), xp.float64) / norm
+    return _on_diagonal(c + 0 * _outer(mean), second / norm / pairs)
 
 
 def frame_weight(counts: Array, weights: Weights) -> Array:
-    """Weighted mean of counts over envelope, per frame, shape (time,): 1 on average, NaN for a frame without photons."""
+    """Weighted mean of counts over envelope, shape (time,); NaN for a frame without photons."""
+    first, _, _ = _moments(counts, weights)
+    return _or_nan(first / (weights.norm or float("nan")))
+
+
+def _moments(counts: Array, weights: Weights) -> tuple[Array, Array, Array]:
+    """Sums over pixels, per frame, of ``b n``, of ``(b n)**2`` and of ``a**2 n (n - 1)``; some frames at a time."""
     xp = namespace(counts)
-    if weights.norm == 0:
-        return xp.full((counts.shape[0],), xp.nan, dtype=xp.float64)
-    return _or_nan(xp.sum(xp.astype(counts, xp.float64) * weights.mean, axis=1) / weights.norm)
+    once = xp.stack([weights.mean, -(weights.product**2)], axis=1)
+    twice = xp.stack([weights.mean**2, weights.product**2], axis=1)
+    parts, step = [], max(1, 2**20 // max(counts.shape[1], 1))
+    for start in range(0, counts.shape[0], step):
+        n = xp.astype(counts[start : min(start + step, counts.shape[0]), :], xp.float64)
+        linear, square = xp.matmul(n, once), xp.matmul(n * n, twice)
+        parts.append(xp.stack([linear[:, 0], square[:, 0], linear[:, 1] + square[:, 1]], axis=0))
+    found = xp.concat(parts, axis=1)
+    return found[0, :], found[1, :], found[2, :]
 
 
 def _centred(counts: Array, weights: Weights, mean: Array) -> Array:
-    """``w_p d_p(t)`` in single precision; zero for a frame without photons."""
+    """``w_p d_p(t)`` in single precision; meaningless for a frame without photons."""
     xp = namespace(counts)
-    seen = xp.where(mean > 0, mean, xp.ones_like(mean))
-    scaled = xp.astype(counts, xp.float32) * xp.astype(weights.product, xp.float32) / xp.astype(seen, xp.float32)[:, None]
-    level = xp.where(weights.product > 0, weights.mean / xp.where(weights.product > 0, weights.product, 1.0), 0.0)
-    return xp.where((mean > 0)[:, None], scaled - xp.astype(level, xp.float32), xp.zeros_like(scaled))
-
-
-def _weighted_diagonal(counts: Array, weights: Weights) -> Array:
-    """Factorial second moment over the mean of pairs of different pixels."""
-    xp = namespace(counts)
-    n = xp.astype(counts, xp.float64)
-    pairs = xp.sum(n * weights.mean, axis=1) ** 2 - xp.sum((n * weights.mean) ** 2, axis=1)
-    different = weights.norm**2 - weights.norm2
-    if different <= 0:
-        return xp.full((n.shape[0],), xp.nan, dtype=xp.float64)
-    return xp.sum(weights.product**2 * n * (n - 1), axis=1) / weights.norm / _or_nan(pairs / different)
+    some = weights.product > 0
+    level = xp.where(some, weights.mean / xp.where(some, weights.product, 1.0), 0.0)
+    centred = xp.astype(counts, xp.float32)
+    centred *= xp.astype(weights.product, xp.float32)
+    centred *= xp.astype(xp.where(mean > 0, 1 / mean, 0.0), xp.float32)[:, None]
+    centred -= xp.astype(level, xp.float32)
+    return centred
 
 
 def contrast(counts: Array) -> float:
@@ -322,8 +323,7 @@ def contrast(counts: Array) -> float:
 
     Notes
     -----
-    The square of the mean is taken over pairs of different pixels, without the
-    bias of (contrast + 1/mean)/pixels that a plain square has.
+    The square of the mean is over pairs of different pixels, without the bias of (contrast + 1/mean)/pixels.
 
     Examples
     --------
