@@ -85,7 +85,7 @@ def demo(
 
 @app.command()
 def simulate(
-    name: Annotated[str, typer.Argument(help="name of the experiment")],
+    name: Annotated[str, typer.Argument(help="what to simulate: particle or speckle")],
     out: Annotated[Path, typer.Argument(help="folder of its raw files and truth.h5")],
     profile: Annotated[Profile, typer.Option(help="its size")] = Profile.nano,
     seed: Annotated[int, typer.Option(min=0, help="same seed, same experiment")] = 7,
