@@ -297,3 +297,74 @@ def test_doctor_finds_the_filters(capsys):
     assert "bitshuffle yes" in out
     assert "reads back the same frames" in out
     assert "\ngpu " in out
+
+
+# --- pipelines that take more than one scan, or results
+
+
+PAIR = """
+import toy
+from xcdi.settings import Model
+INPUTS = ("rocking", "series")
+summary = toy.summary
+
+class Settings(Model):
+    rocking: str = "{scan}_rocking"
+    series: str = "{scan}_series"
+
+def run(rocking, series, settings, *, device="cpu", workers=1):
+    assert (rocking.attrs["scan"], series.attrs["scan"]) == ("p_rocking", "p_series")
+    return toy.run(series)
+"""
+TOTAL = """
+import xarray as xr
+from xcdi.settings import Model
+READS = "results"
+
+class Settings(Model):
+    pass
+
+def run(results, settings, *, device="cpu", workers=1):
+    total = sum(r["object"].residual.sum() for r in results)
+    return {"statistics": xr.Dataset({"n": ((), float(total), {"units": "1"})})}
+
+def summary(result):
+    return f"n {float(result['statistics'].n):.0f}"
+"""
+
+
+def test_an_experiment_of_two_scans_is_found_by_its_name(night, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(night))
+    write("night.h5", p_rocking=frames(), p_series=frames(), q_rocking=frames())
+    Path("pair.py").write_text(PAIR)
+    assert main(["run", "./pair.py", "night.h5", "--beamline", "./toy.toml", "--workers", "1"]) == 0
+    out, _ = said(capsys)
+    assert out[0].startswith("pair on 1 scan of")
+    assert "→ out/p_pair.h5" in out[1]
+    check_refusal_of_scan(capsys, main(["run", "./pair.py", "night.h5", "q", "--beamline", "./toy.toml", "--workers", "1"]), "q_series")
+
+
+def check_refusal_of_scan(capsys, status, part):
+    out, _ = said(capsys)
+    assert status == 2
+    assert part in out[1]
+    assert out[-1] == "0 done, 1 failed"
+
+
+def test_a_pipeline_of_results_needs_no_beamline(night, capsys):
+    Path("total.py").write_text(TOTAL)
+    run("night.h5", "--workers", "1")
+    capsys.readouterr()
+    words = ["run", "./total.py", "out/S1_toy.h5", "out/S2_toy.h5", "--workers", "1"]
+    assert main(words) == 0
+    out, _ = said(capsys)
+    assert out[0] == "total on 2 results, cpu"
+    assert out[1].endswith("→ out/total.h5")
+    assert main(words) == 0
+    assert said(capsys)[0][-1] == "0 done, 1 skipped"
+    assert run("night.h5", "S1", "--workers", "1", "--set", "factor=2") == 0
+    capsys.readouterr()
+    assert main(words) == 0
+    assert said(capsys)[0][-1] == "1 done", "its input has changed"
+    assert main(["run", "./total.py", "out/total.h5"]) == 2
+    assert "both read and written" in said(capsys)[1][0]
