@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from xcdi.errors import SchemaError, XcdiError
+from xcdi.errors import XcdiError
 from xcdi.kernels.avalanches import events as scan
 from xcdi.kernels.avalanches import patterns, sizes
+from xcdi.stages.attribution import attribute, series_offset
 from xcdi.stages.catalogues import statistics
+from xcdi.stages.series import Movie, movie
 
-__all__ = ["find_events", "movie", "statistics"]
+__all__ = ["attribute", "find_events", "series_offset", "statistics"]
 
 NORMALISATIONS = {"N4": sizes.covariance_weights, "N5": sizes.noise_weights}
 RINGS = ("inner", "middle", "outer")
@@ -21,47 +24,6 @@ RING_EDGES = (1.5, 4.0)  # fringes
 FRINGE = 0.6  # of the width of a speckle, which adds grains of different size
 MOVED_PX = 0.1  # least shift that is called motion
 UNDONE = 0.03  # part of the drop that may be left when undoing a rigid motion on a grid of pixels
-
-
-class Movie(NamedTuple):
-    """The series as images: counts (time, y, x), pixels and frames to trust, time [s], and the detector pixel of the first corner."""
-
-    frames: np.ndarray
-    valid: np.ndarray
-    ok: np.ndarray
-    time: np.ndarray
-    corner: tuple[int, int]
-
-
-def movie(correlation: xr.Dataset) -> Movie:
-    """Put the counts of a correlation back into images.
-
-    Raises
-    ------
-    SchemaError
-        If the correlation does not carry the counts of its pixels.
-    """
-    for name, dims in {"counts": ("time", "pixel"), "pixel_y": ("pixel",), "pixel_x": ("pixel",)}.items():
-        if name not in correlation or correlation[name].dims != dims:
-            raise SchemaError(f"events need {name!r} {dims} of the correlation; run the correlation with its counts kept")
-    y, x = correlation.pixel_y.values.astype(int), correlation.pixel_x.values.astype(int)
-    corner = (int(y.min()), int(x.min()))
-    shape = (int(np.ptp(y)) + 1, int(np.ptp(x)) + 1)
-    values = correlation.counts.values
-    frames = np.zeros((values.shape[0], *shape), values.dtype)
-    frames[:, y - corner[0], x - corner[1]] = np.nan_to_num(values) if values.dtype.kind == "f" else values
-    valid = np.zeros(shape, bool)
-    valid[y - corner[0], x - corner[1]] = True
-    ok = _frame_ok(correlation) & ~np.any(np.isnan(values) if values.dtype.kind == "f" else values[:, :0], axis=1)
-    ok = patterns.steady_frames(frames, valid, ok)
-    return Movie(frames, patterns.steady_pixels(frames, valid, ok), ok, correlation.time.values.astype(np.float64), corner)
-
-
-def _frame_ok(correlation: xr.Dataset) -> np.ndarray:
-    """Frames that are not known to be bad, by variable `frame_ok` or attribute `bad_frames`."""
-    ok = correlation.frame_ok.values.astype(bool) if "frame_ok" in correlation else np.ones(correlation.sizes["time"], bool)
-    ok[np.asarray(correlation.attrs.get("bad_frames", []), int)] = False
-    return ok
 
 
 class Found(NamedTuple):
@@ -103,8 +65,9 @@ def find_events(
     Returns
     -------
     Dataset
-        EVENTS. `strain_step` and `rotation_step` are there if the correlation has
-        the attributes `q_peak` [1/nm], `dq` (pixel step, 1/nm) and `centre_px`.
+        EVENTS. `strain_step` and `rotation_step` [deg, about the beam] are there if the
+        correlation has the attributes `q_peak` [1/nm], `dq` (row and column step, 1/nm)
+        and `centre_px` of the direct beam, and no circle carries the detector.
         The text `flags` says "possibly merged" (a second step nearer than half a
         window), "rigid" (the pattern moved as a whole), "artefact" (a few pixels
         alone), "short window". A slip by a lattice vector is invisible.
@@ -250,6 +213,8 @@ def _table(found: Found, rows: Sequence[Row]) -> xr.Dataset:
         {
             "time": column(found.movie.time[changes.frame], "s"),
             "frame": column(changes.frame, "1", np.int64),
+            "first_frame": column(changes.first, "1", np.int64),
+            "last_frame": column(changes.last, "1", np.int64),
             "score": column(changes.score, "1"),
             **sized,
             **rings,
@@ -263,7 +228,7 @@ def _table(found: Found, rows: Sequence[Row]) -> xr.Dataset:
 
 def _rigid_strain(ds: xr.Dataset, correlation: xr.Dataset, peak: tuple[float, float]) -> dict[str, xr.DataArray]:
     """Uniform strain and rotation about the beam that the shifts of the pattern mean, if its place in reciprocal space is known."""
-    if not {"q_peak", "dq", "centre_px"} <= set(correlation.attrs):
+    if not {"q_peak", "dq", "centre_px"} <= set(correlation.attrs) or _has_arm(correlation):
         return {}
     length = float(np.linalg.norm(np.atleast_1d(correlation.attrs["q_peak"])))
     step = np.broadcast_to(np.asarray(correlation.attrs["dq"], np.float64), (2,))
@@ -274,6 +239,11 @@ def _rigid_strain(ds: xr.Dataset, correlation: xr.Dataset, peak: tuple[float, fl
     strain = xr.DataArray(-(moved @ out) / length, dims="event", attrs={"units": "1"})
     turn = xr.DataArray(np.degrees(moved @ np.array([-out[1], out[0]]) / length), dims="event", attrs={"units": "deg"})
     return {"strain_step": strain, "rotation_step": turn}
+
+
+def _has_arm(correlation: xr.Dataset) -> bool:
+    """True if circles carry the detector: `centre_px` is then their axis and not the direct beam, away from which q grows."""
+    return bool(json.loads(correlation.attrs.get("geometry", "{}")).get("detector"))
 
 
 def _completeness(ds: xr.Dataset, threshold: float) -> float:
