@@ -18,11 +18,11 @@ READS = "results"
 class Settings(Model):
     """Everything a user of this pipeline may change."""
 
-    size: Literal["drop", "drop_internal", "fraction"] = Field("drop", description="column of the events that is their size")
-    smallest: float = Field(0.03, gt=0, description="lower end of the power law; above the size from which all events are found")
-    largest: float | None = Field(0.6, gt=0, description="upper end of the power law; leave it out for the largest size found")
-    minimum: int = Field(50, ge=2, description="fewest events for which an exponent is given")
-    seed: int = Field(0, ge=0, description="seed of the bootstrap; same seed, same bits")
+    size: Literal["drop", "drop_internal", "fraction"] = Field(default="drop", description="column of the events that is their size")
+    smallest: float = Field(default=0.03, gt=0, description="lower end of the power law; above the size from which all events are found")
+    largest: float | None = Field(default=0.6, gt=0, description="upper end of the power law; leave it out for the largest size found")
+    minimum: int = Field(default=50, ge=2, description="fewest events for which an exponent is given")
+    seed: int = Field(default=0, ge=0, description="seed of the bootstrap; same seed, same bits")
 
 
 def run(
