@@ -12,7 +12,7 @@ from xcdi.stages.imaging import Imaging, image
 class Settings(Imaging):
     """Everything a user of this pipeline may change."""
 
-    seed: int = Field(0, ge=0, description="seed of the random starts; same seed, same bits")
+    seed: int = Field(default=0, ge=0, description="seed of the random starts; same seed, same bits")
 
 
 def run(scan: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1) -> dict[str, xr.Dataset]:

@@ -17,9 +17,9 @@ __all__ = ["Imaging", "image", "usable_corrections"]
 class Imaging(Model):
     """How a crystal is imaged."""
 
-    corrections: tuple[str, ...] | None = Field(None, description="names in order; not set: every one the scan has data for")
-    box: tuple[int, int, int] | None = Field(None, description="voxels along frame, y, x; not set: chosen from the peak")
-    voxel_nm: float | None = Field(None, gt=0, description="voxel of the orthogonal maps; not set: the finest of the data")
+    corrections: tuple[str, ...] | None = Field(default=None, description="names in order; not set: every one the scan has data for")
+    box: tuple[int, int, int] | None = Field(default=None, description="voxels along frame, y, x; not set: chosen from the peak")
+    voxel_nm: float | None = Field(default=None, gt=0, description="voxel of the orthogonal maps; not set: the finest of the data")
     recipe: phasing.Recipe = phasing.Recipe()
 
     @field_validator("corrections")

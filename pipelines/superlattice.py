@@ -1,0 +1,64 @@
+"""A rocking scan and a series of one particle in; its strain, its dynamics, and its events on their grain boundaries out."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from xcdi.settings import Model
+from xcdi.stages.avalanches import attribute, find_events, series_offset
+from xcdi.stages.imaging import Imaging, image
+from xcdi.stages.series_correlation import Correlating, correlate
+
+__all__ = ["INPUTS", "Settings", "run", "summary"]
+
+INPUTS = ("rocking", "series")
+
+
+class Detecting(Model):
+    """How events are found and measured."""
+
+    window: int = Field(default=12, ge=4, description="frames on each side of a change that are compared")
+    false_alarms: float = Field(default=0.2, gt=0, description="expected false events per 10 000 frames")
+    longest: int = Field(default=18, ge=4, description="most frames on each side that measure an event")
+
+
+class Settings(Model):
+    """Everything a user of this pipeline may change."""
+
+    rocking: str = Field(default="{scan}_rocking", description="name of the rocking scan; {scan} stands for the experiment")
+    series: str = Field(default="{scan}_series", description="name of the series at a fixed angle")
+    seed: int = Field(default=0, ge=0, description="seed of the random starts and of the surrogates; same seed, same bits")
+    imaging: Imaging = Field(default=Imaging(), description="the crystal")
+    correlation: Correlating = Field(default=Correlating(), description="the dynamics")
+    events: Detecting = Field(default=Detecting(), description="the avalanches")
+
+
+def run(
+    rocking: xr.Dataset, series: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1
+) -> dict[str, xr.Dataset]:
+    """Image the particle, correlate its series, find the events, and ask which grain boundary slipped in each.
+
+    Events of an unreliable crystal keep their sizes and carry no boundary.
+    """
+    result = image(rocking, settings.imaging, seed=settings.seed, device=device, workers=workers)
+    correlation = correlate(series, settings.correlation, device=device, workers=workers)
+    events = find_events(correlation, seed=settings.seed, **settings.events.model_dump())
+    if result["object"].attrs["grade"] == "unreliable":
+        events = events.assign_attrs(attribution="none: the phased object is unreliable, so no boundary can be named")
+    else:
+        offset = series_offset(result["peak"], series)
+        events = attribute(events, correlation, result["object"], result["crystal"], result["boundaries"], offset=offset)
+    return {**result, "correlation": correlation, "events": events}
+
+
+def summary(result: dict[str, xr.Dataset]) -> str:
+    """The numbers a scientist asks for first, in one line."""
+    phased, crystal, events = result["object"], result["crystal"], result["events"]
+    low, high = np.nanpercentile(crystal.strain, [1, 99])
+    largest = f"  largest drop {float(events['drop'].max()):.3f}" if events.sizes["event"] else ""
+    return (
+        f"agreement {phased.attrs['agreement']:.3f} ({phased.attrs['grade']})  strain {low:+.1e} … {high:+.1e}  "
+        f"{result['grains'].sizes['grain']} grains  {events.sizes['event']} events{largest}"
+    )
