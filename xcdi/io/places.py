@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HOMES", "place_of"]
+__all__ = ["HOMES", "home_of", "place_of"]
 
 HOMES = {
     "peak": "/entry_1/peak",
@@ -25,6 +25,17 @@ NAMES = {
 DELAY_FIRST = ("delay", "region")  # the order of NXxpcs
 
 
+def home_of(key: str) -> str:
+    """HDF5 group of the result `key`; its attributes are those of the dataset.
+
+    Examples
+    --------
+    >>> home_of("events")
+    '/entry/events'
+    """
+    return HOMES.get(key, f"/entry/{key}")
+
+
 def place_of(key: str, name: str, dims: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """HDF5 path of the variable `name` of result `key`, and the order of its dims there.
 
@@ -35,7 +46,7 @@ def place_of(key: str, name: str, dims: tuple[str, ...]) -> tuple[str, tuple[str
     >>> place_of("correlation", "g2", ("region", "delay"))
     ('/entry/data/g2', ('delay', 'region'))
     """
-    home = HOMES.get(key, f"/entry/{key}")
+    home = home_of(key)
     if key == "correlation" and "delay" in dims:
         home = "/entry/data"
     path = NAMES.get((key, name), f"{home}/{name}")

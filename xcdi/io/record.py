@@ -50,7 +50,7 @@ def write_labelled(file: h5py.File, key: str, ds: xr.Dataset, spot: Spot) -> Non
         plain = name if isinstance(name, str) and PLAIN_NAME.fullmatch(name) else f"variable_{number}"
         path, stored = spot(plain, tuple(dims))
         values = np.asarray(variable.transpose(*stored).values) if list(stored) != dims else np.asarray(variable.values)
-        put(file, path, _storable(values, f"{key}.{name}"), _readable(variable.attrs))
+        put(file, path, _storable(values, f"{key}.{name}"), readable(variable.attrs))
         entries.append(
             {
                 "name": encode_value(name),
@@ -115,8 +115,14 @@ def _restored(data: h5py.Dataset, dtype: str) -> Array:
     return values.view(dtype) if np.dtype(dtype).kind in "mM" else values.astype(dtype, copy=False)
 
 
-def _readable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Those attributes that HDF5 can hold as they are: for people and other programs."""
+def readable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Those attributes that HDF5 can hold as they are: for people and other programs.
+
+    Examples
+    --------
+    >>> readable({"grade": "good", "table": {"a": 1}})
+    {'grade': 'good'}
+    """
     return {name: value for name, value in attrs.items() if isinstance(name, str) and PLAIN_NAME.fullmatch(name) and _fits(value)}
 
 

@@ -21,8 +21,8 @@ import xarray as xr
 from xcdi import __version__
 from xcdi.errors import XcdiError
 from xcdi.io import cxi, nexus
-from xcdi.io.places import place_of
-from xcdi.io.record import put, read_labelled, write_labelled
+from xcdi.io.places import home_of, place_of
+from xcdi.io.record import put, read_labelled, readable, write_labelled
 from xcdi.io.vetting import open_file
 
 __all__ = ["load", "provenance", "provenance_of", "save", "settings_of"]
@@ -53,6 +53,7 @@ def save(result: Mapping[str, xr.Dataset], path: str | Path, *, provenance: Mapp
         file.create_group("xcdi", track_order=True)
         for key, ds in result.items():
             write_labelled(file, key, ds, partial(place_of, key))
+            file.require_group(home_of(key)).attrs.update(readable(ds.attrs))
         cxi.decorate(file, result)
         nexus.decorate(file, result)
         _write_provenance(file.create_group("provenance", track_order=True), provenance)
