@@ -71,7 +71,7 @@ Chunk = Annotated[int, typer.Option(min=1, help="frames read at a time")]
 @app.command()
 def demo(
     out: Out = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="seed of the simulated experiment")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the simulated experiment")] = 6,
 ) -> int:
     """Simulate one experiment, run everything on it, compare with the truth."""
     from xcdi.cli.output import usable_cores
@@ -88,7 +88,7 @@ def simulate(
     name: Annotated[str, typer.Argument(help="what to simulate: particle or speckle")],
     out: Annotated[Path, typer.Argument(help="folder of its raw files and truth.h5")],
     profile: Annotated[Profile, typer.Option(help="its size")] = Profile.nano,
-    seed: Annotated[int, typer.Option(min=0, help="same seed, same experiment")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="same seed, same experiment")] = 6,
 ) -> int:
     """Write the raw detector files of a simulated experiment, and its truth beside them."""
     from xcdi.cli.simulate import simulate
