@@ -89,13 +89,18 @@ def test_the_modes_of_equal_objects_are_one_mode(crystal):
     assert np.linalg.norm(found.rho[0]) == pytest.approx(np.linalg.norm(crystal), rel=1e-4)
 
 
-def test_the_extent_does_not_depend_on_scale_or_on_one_bright_voxel():
+def test_the_extent_does_not_depend_on_scale_bright_voxels_holes_or_specks():
     rho = np.zeros(SHAPE, np.complex64)
     rho[4:10, 5:12, 6:15] = 1j
     rho[6, 7, 8] *= 3
+    hole, speck = (7, 8, 9), (0, 0, 0)
+    rho[hole] = 0
+    rho[speck] = 1
     inside = quality.extent(rho)
     np.testing.assert_array_equal(inside, quality.extent(100 * rho))
-    np.testing.assert_array_equal(inside, np.abs(rho) > 0)
+    expected = np.zeros(SHAPE, bool)
+    expected[4:10, 5:12, 6:15] = True
+    np.testing.assert_array_equal(inside, expected)
 
 
 def test_placing_is_the_same_for_an_object_its_twin_its_shifts_and_its_ramps(crystal):
@@ -114,4 +119,19 @@ def test_a_placed_object_is_centred_and_flat(crystal):
     middle = [(weight * index).sum() for index in np.indices(SHAPE)]
     np.testing.assert_allclose(middle, [n // 2 for n in SHAPE], atol=0.6)
     np.testing.assert_allclose(placing.phase_gradient(rho), 0, atol=1e-5)
-    assert placing.skewness(np.abs(rho))[np.abs(placing.skewness(np.abs(rho))).argmax()] > 0
+    assert placing.curvature(rho)[np.abs(placing.curvature(rho)).argmax()] > 0
+
+
+def test_a_flat_phase_is_placed_by_the_lean_of_the_amplitude(crystal):
+    flat = np.abs(crystal).astype(np.complex64)
+    how, turned = placing.placing(flat), placing.placing(placing.inversion(flat))
+    assert how.rule == "skewness of the amplitude"
+    assert how.inverted != turned.inverted
+    assert how.margin == pytest.approx(turned.margin, rel=1e-3)
+
+
+def test_curvature_is_blind_to_shift_ramp_and_phase_and_odd_under_inversion(crystal):
+    ramp = np.exp(0.3j * np.arange(SHAPE[2])).astype(np.complex64)
+    moved = np.roll(1j * crystal * ramp, (2, -1, 3), axis=(0, 1, 2))
+    np.testing.assert_allclose(placing.curvature(moved), placing.curvature(crystal), atol=1e-5)
+    np.testing.assert_allclose(placing.curvature(placing.inversion(crystal)), -placing.curvature(crystal), atol=1e-5)

@@ -330,7 +330,7 @@ def _object(peak: xr.Dataset, measured: Measured, choice: Choice) -> xr.Dataset:
         residual=float(choice.residual[choice.kept].min()),
         residual_noise=quality.chi_noise(mean, measured, np.random.default_rng(0)),
         ramp=(steps @ (np.array(how.gradient) * rho.shape / (2 * np.pi))).tolist(),
-        twin=f"unknown from one reflection; {twin}, by the skewness of the amplitude ({how.skewness:.3f})",
+        twin=f"unknown from one reflection; {twin}, by the {how.rule} ({how.margin:.3f})",
     )
 
 
