@@ -284,8 +284,12 @@ def _trusted(block: xr.Dataset, y: Array, x: Array) -> tuple[Array, Array, Array
     sentinel = block.attrs.get("sentinel")
     if sentinel is not None:
         absent = absent | (values == sentinel)
+    negative = (values < 0) & ~absent
+    if negative.any():
+        low = values[negative].min()
+        raise XcdiError(f"{int(negative.sum())} negative counts in the regions (lowest {low:g}); the correlation takes raw photon counts")
     exact = int(np.sqrt(correlation.EXACT_DOUBLE / max(y.size, 1)))  # the sums of squares stay exact below
-    too_much = (values > min(block.attrs.get("saturation", exact), exact)) | (values < 0)
+    too_much = values > min(block.attrs.get("saturation", exact), exact)
     untrusted = absent | too_much
     return np.where(untrusted, 0, values), absent.mean(axis=1) > HOLED, untrusted
 
