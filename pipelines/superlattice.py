@@ -11,7 +11,7 @@ from xcdi.stages.avalanches import attribute, find_events, series_offset
 from xcdi.stages.imaging import Imaging, image
 from xcdi.stages.series_correlation import Correlating, correlate
 
-__all__ = ["INPUTS", "Settings", "run", "summary"]
+__all__ = ["INPUTS", "Settings", "run", "summary", "table"]
 
 INPUTS = ("rocking", "series")
 
@@ -62,3 +62,27 @@ def summary(result: dict[str, xr.Dataset]) -> str:
         f"agreement {phased.attrs['agreement']:.3f} ({phased.attrs['grade']})  strain {low:+.1e} … {high:+.1e}  "
         f"{result['grains'].sizes['grain']} grains  {events.sizes['event']} events{largest}"
     )
+
+
+def table(result: dict[str, xr.Dataset]) -> str:
+    """The events, one line each: when, how large, on which grain boundary, and how sure that is."""
+    events = result["events"]
+    lines = ["time (s)   frame   drop              boundary   confidence   flags"]
+    for k in range(events.sizes["event"]):
+        one = events.isel(event=k)
+        lines.append(
+            f"{float(one['time']):8.1f}   {int(one['frame']):5d}   {float(one['drop']):.4f} ± {float(one['drop_error']):.4f}   "
+            f"{_place(one):<8}   {_confidence(one):>10}   {one['flags'].item()}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def _place(event: xr.Dataset) -> str:
+    """The two grains that the boundary parts."""
+    if "boundary" not in event or int(event["boundary"]) < 0:
+        return "none"
+    return f"{int(event['boundary_i'])} | {int(event['boundary_j'])}"
+
+
+def _confidence(event: xr.Dataset) -> str:
+    return f"{float(event['probability']):.2f}" if "probability" in event else "-"

@@ -47,7 +47,7 @@ def shown_path(path: str | Path) -> str:
 
 
 def result_line(outcome: Outcome, width: int) -> str:
-    """One line for one scan.
+    """One line for one scan, and under it what the pipeline lists.
 
     Examples
     --------
@@ -59,7 +59,8 @@ def result_line(outcome: Outcome, width: int) -> str:
         return f"{start}  failed  {outcome.error.replace(f'{Path.cwd()}/', '')}"
     if outcome.status == "skipped":
         return f"{start} skipped  there already, from the same settings  → {shown_path(outcome.path)}"
-    return f"{start}{outcome.seconds:6.1f} s  {outcome.summary}  → {shown_path(outcome.path)}"
+    listed = "".join(f"\n    {line}" for line in outcome.table.splitlines())
+    return f"{start}{outcome.seconds:6.1f} s  {outcome.summary}  → {shown_path(outcome.path)}{listed}"
 
 
 def tally(outcomes: list[Outcome], total: int) -> str:

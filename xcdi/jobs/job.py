@@ -76,7 +76,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: ``"done"``, ``"skipped"`` or ``"failed"``; then `error` says why in one line."""
+    """What became of a job: ``"done"``, ``"skipped"`` or ``"failed"``; then `error` says why in one line.
+
+    `table` holds further lines of a pipeline that lists what it found.
+    """
 
     scan: str
     status: str
@@ -84,6 +87,7 @@ class Outcome:
     summary: str = ""
     path: str = ""
     error: str = ""
+    table: str = ""
 
 
 def file_name(scan: str) -> str:

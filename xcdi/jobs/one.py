@@ -50,7 +50,8 @@ def _run(job: Job, begin: float) -> Outcome:
         complete = all(scan.attrs.get("complete", True) for scan in inputs if hasattr(scan, "frame_ok"))
         seconds = time.perf_counter() - begin
         save(result, job.output, made_from, frames=frames_of(inputs), complete=complete, seconds=seconds)
-    return Outcome(job.scan, "done", time.perf_counter() - begin, pipeline.summary(result), str(job.output))
+    table = pipeline.table(result) if hasattr(pipeline, "table") else ""
+    return Outcome(job.scan, "done", time.perf_counter() - begin, pipeline.summary(result), str(job.output), table=table)
 
 
 def open_inputs(job: Job, pipeline: ModuleType, chosen: Any) -> list[Any]:
