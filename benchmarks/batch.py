@@ -6,7 +6,9 @@ Run: python benchmarks/batch.py [--scans 20] [--turns 3]. Scans are simulated (p
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -49,7 +51,7 @@ def killed_halfway(raw: Path, out: Path, scans: int) -> int:
     begun = subprocess.Popen(command(raw, out, 2, []), stdout=subprocess.DEVNULL, start_new_session=True)
     while len(list(out.glob("*.h5"))) < scans // 2 and begun.poll() is None:
         time.sleep(0.05)
-    begun.kill()
+    os.killpg(begun.pid, signal.SIGKILL)  # its workers with it, as when a node is lost
     begun.wait()
     return len(list(out.glob("*.h5")))
 

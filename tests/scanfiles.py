@@ -1,5 +1,6 @@
 """Files as detectors write them, small and odd."""
 
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,3 +89,18 @@ def stack_beamline(**more):
 def write_stack(path, frames, scan="S1", **how):
     with h5py.File(path, "a") as file:
         return file.create_dataset(f"{scan}/frames", data=frames, **how).name
+
+
+def grow(path, counts, pause_s):
+    """Write `counts` frame by frame, as a detector does under SWMR."""
+    with h5py.File(path, "w", libver="latest") as file:
+        file["L/frame_time"] = 0.1
+        written = file.create_dataset(
+            "L/counts", (0, *counts.shape[1:]), counts.dtype, maxshape=(None, *counts.shape[1:]), chunks=(1, 7, 5)
+        )
+        file.swmr_mode = True
+        for i, frame in enumerate(counts):
+            written.resize(i + 1, axis=0)
+            written[i] = frame
+            written.flush()
+            time.sleep(pause_s)

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scanfiles import grow
 
 from xcdi import io
 from xcdi.errors import XcdiError
@@ -182,21 +183,6 @@ def test_a_pipeline_without_summary_is_refused_by_name(tmp_path):
 
 
 # --- live
-
-
-def grow(path, counts, pause_s):
-    """Write `counts` frame by frame, as a detector does under SWMR."""
-    with h5py.File(path, "w", libver="latest") as file:
-        file["L/frame_time"] = 0.1
-        written = file.create_dataset(
-            "L/counts", (0, *counts.shape[1:]), counts.dtype, maxshape=(None, *counts.shape[1:]), chunks=(1, 7, 5)
-        )
-        file.swmr_mode = True
-        for i, frame in enumerate(counts):
-            written.resize(i + 1, axis=0)
-            written[i] = frame
-            written.flush()
-            time.sleep(pause_s)
 
 
 @pytest.fixture
