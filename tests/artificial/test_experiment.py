@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from xcdi.artificial import simulate
-from xcdi.artificial.detector import CUTOFF, SENTINEL
+from xcdi.artificial.detector import sentinel
 from xcdi.artificial.instrument import masked_pixels
 from xcdi.artificial.profiles import PROFILES, profile
 from xcdi.errors import XcdiError
 
 assert hdf5plugin  # registers the compression of the files
 PICO = profile("pico")
+SENTINEL = sentinel(PICO)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_masked_pixels_hold_the_sentinel_and_no_other_does(folder, truth):
     masked = masked_pixels(PICO)
     kept = np.delete(counts, dropped, axis=0)
     assert (kept[:, masked] == SENTINEL).all()
-    assert kept[:, ~masked].max() <= CUTOFF
+    assert kept[:, ~masked].max() <= PICO.cutoff
     assert not counts[dropped].any()
 
 
@@ -121,14 +122,14 @@ def test_the_object_of_the_data_frame_is_the_field_transformed(truth):
 
 def test_truth_says_how_it_was_made(truth):
     assert truth["seed"][()] == 2
-    assert json.loads(truth["config"][()]) == json.loads(PICO.model_dump_json())
+    assert json.loads(truth["config"][()]) == {"suite": "particle"} | json.loads(PICO.model_dump_json())
     events = truth["events"]
     assert len({events[name].shape[0] for name in events}) == 1
     assert (np.diff(events["time"][()]) > 0).all()
 
 
 def test_variants_leave_out_what_they_say(tmp_path):
-    out = simulate("particle", tmp_path, profile="pico", seed=2, events=False, slow="off", bad_pixels=False, bad_frames=False)
+    out = simulate("particle", tmp_path, profile="pico", seed=2, variant="still", bad_pixels=False, bad_frames=False)
     with h5py.File(out / "truth.h5") as file:
         assert file["events/time"].shape == (0,)
         assert all(file[f"artifacts/{name}"].shape[0] == 0 for name in ("dead", "hot", "flickering", "dropped", "doubled"))

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from xcdi.artificial import particle, slips
+from xcdi.artificial import particle, schedules, slips
 from xcdi.artificial.instrument import sampling
 from xcdi.artificial.profiles import profile
 from xcdi.artificial.streams import STREAMS, streams
@@ -20,26 +22,31 @@ def test_every_component_has_chance_of_its_own(grown):
     rng["smooth"].random(17)  # as if that component had grown
     again = particle.build(PICO, rng)
     np.testing.assert_array_equal(again.label, grown.label)
-    np.testing.assert_array_equal(again.strains, grown.strains)
+    np.testing.assert_array_equal(again.distortions, grown.distortions)
     assert not np.array_equal(again.displacement, grown.displacement)
     assert len(set(STREAMS)) == len(STREAMS)
 
 
-def test_strain_and_tilts_are_the_slopes_of_the_displacement(grown):
+def test_the_distortion_is_the_slope_of_the_displacement(grown):
     h = PICO.voxel_nm
-    dz, dy, dx = np.gradient(grown.displacement, h)
-    along, up, third = sampling(PICO).directions
-    deep = particle.labels(grown.axes.points(), grown.sites)[1] > 2 * h
-    deep &= grown.label > 0
-    for direction, truth in ((along, grown.strain), (up, grown.tilt_up), (third, grown.tilt_third)):
-        slope = direction[0] * dx + direction[1] * dy + direction[2] * dz
-        np.testing.assert_allclose(slope[deep], truth[deep], atol=1e-12)
+    deep = (particle.labels(grown.axes.points(), grown.sites)[1] > 2 * h) & (grown.label > 0)
+    for row, u in zip(grown.distortion, [grown.displacement, *grown.across], strict=True):
+        slopes = np.stack(np.gradient(u, h)[::-1])
+        for truth, direction in zip(row, grown.directions, strict=True):
+            np.testing.assert_allclose(np.tensordot(direction, slopes, 1)[deep], truth[deep], atol=1e-8)
+
+
+def test_the_object_of_a_peak_has_the_phase_of_the_whole_displacement(grown):
+    peak = np.array([0.4, -1.1, 0.7])
+    u = grown.vector
+    np.testing.assert_allclose(grown.field(peak), grown.amplitude * np.exp(-1j * np.tensordot(peak, u, 1)), atol=1e-9)
+    first = sampling(PICO).peak
+    np.testing.assert_allclose(grown.field(first), grown.rho, atol=1e-9)
 
 
 def test_the_mean_distortion_of_the_grains_is_zero(grown):
     volumes = np.bincount(grown.label.ravel())[1:]
-    np.testing.assert_allclose(volumes @ grown.strains, 0, atol=1e-12)
-    np.testing.assert_allclose(volumes @ grown.tilts, 0, atol=1e-12)
+    np.testing.assert_allclose(np.tensordot(volumes, grown.distortions, 1), 0, atol=1e-10)
 
 
 def test_a_boundary_has_the_area_of_its_plane():
@@ -50,9 +57,7 @@ def test_a_boundary_has_the_area_of_its_plane():
     inside = np.linalg.norm(points, axis=-1) < 200
     cell, _ = particle.labels(points, sites)
     label = np.where(inside, cell + 1, 0).astype(np.int16)
-    zero = np.zeros(label.shape)
-    cut = particle.Particle(axes, zero, label, zero, zero, zero, zero, zero[0], sites, np.zeros(2), np.zeros((2, 2)), p.q_peak)
-    (boundary,) = particle.boundaries(cut)
+    (boundary,) = particle.boundaries(replace(particle.build(p, streams(0)), axes=axes, label=label, sites=sites))
     assert boundary.grains == (1, 2)
     assert boundary.area_nm2 == pytest.approx(np.pi * 200**2, rel=0.06)
 
@@ -69,7 +74,7 @@ def test_events_change_the_fraction_they_were_drawn_for():
     events = slips.draw(p, grown, streams(5))
     assert len(events) > 5
     for slip in events:
-        part = slips.region(grown, slip.centre, slip.radius, slip.moving)
+        part = slips.region(grown, slip)
         assert slip.moving in slip.grains
         assert not part[grown.label != slip.moving].any()
         assert 0.0099 < slips.changed_fraction(grown, part, slip.phase) == slip.fraction < 0.0501
@@ -78,7 +83,7 @@ def test_events_change_the_fraction_they_were_drawn_for():
 
 def test_the_event_rate_falls_with_age():
     p = profile("pico", frames=4000, event_rate=1.0, event_age_s=100.0)
-    times = slips._times(p, np.random.default_rng(0))
+    times = np.array([event.time for event in schedules.appointments(p, np.random.default_rng(0))])
     expected = 100 * np.log1p(2000 / 100)
     assert len(times) == pytest.approx(expected, abs=4 * np.sqrt(expected))
     clock = np.log1p(times / 100) / np.log1p(2000 / 100)  # uniform if the law holds

@@ -1,9 +1,12 @@
+import json
+
 import h5py
 import numpy as np
 import pytest
 
+from xcdi import io
 from xcdi.artificial import simulate
-from xcdi.artificial.speckle import coherence, draw, speckle
+from xcdi.artificial.speckle import SPECKLE_VARIANTS, coherence, draw, speckle, write_speckle
 from xcdi.errors import XcdiError
 
 
@@ -43,3 +46,29 @@ def test_the_files_hold_what_is_drawn(tmp_path):
 def test_an_exponent_above_two_is_refused():
     with pytest.raises(XcdiError, match="exponent"):
         speckle("pico", exponent=2.5)
+
+
+@pytest.mark.parametrize("variant", SPECKLE_VARIANTS)
+def test_every_variant_can_exist_and_says_what_it_is(tmp_path, variant):
+    write_speckle(tmp_path, "pico", 1, {"pixels": (3, 5)}, variant)
+    with h5py.File(tmp_path / "truth.h5") as truth:
+        config, c = json.loads(truth["config"][()]), truth["two_time"][()]
+        assert config.pop("suite") == "speckle"
+        assert truth["contrast"][()] == pytest.approx(c[0, 0] - 1)
+        np.testing.assert_allclose(1 + truth["contrast"][()] * truth["coherence"][()] ** 2, c)
+    assert speckle("pico").model_validate(config) == speckle("pico", variant, pixels=(3, 5))
+
+
+def test_the_beamline_reads_counts_and_times(tmp_path):
+    write_speckle(tmp_path, "pico", 1, {}, "")
+    scan = io.open_scan(tmp_path / "speckle_series.h5", "speckle_series", "demo_speckle")
+    movie = draw(speckle("pico"), 1)
+    np.testing.assert_array_equal(scan.counts, movie.counts)
+    np.testing.assert_allclose(scan.time, movie.time)
+
+
+def test_variants_add_up_and_an_unknown_one_is_refused():
+    both = speckle("pico", "dim,low-contrast", mean_count=0.1)
+    assert (both.modes, both.mean_count) == (10, 0.1)
+    with pytest.raises(XcdiError, match="did you mean 'plateau'"):
+        speckle("pico", "plateu")

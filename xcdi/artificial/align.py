@@ -45,6 +45,11 @@ class Alignment:
         """Positions in the truth of voxels at `offsets` (..., 3) from the central voxel, order z, y, x [voxel]."""
         return (-offsets if self.twin else offsets) - self.shift
 
+    def laid(self, rho: Volume) -> Volume:
+        """Return the reconstruction as it lies upon the truth; a factor remains free."""
+        posed = to_image(to_wave(rho).conj()) if self.twin else rho
+        return to_image(to_wave(posed * _ramp(rho.shape, -self.ramp)) * _ramp(rho.shape, self.shift))
+
 
 def to_wave(rho: Volume) -> Volume:
     """Far field of `rho`; both have their origin at ``n // 2``."""
@@ -103,15 +108,16 @@ def align(rho: Volume, truth: Volume) -> Alignment:
     the waves; then each is refined with the other held, in steps down to 1/128 voxel.
     """
     ramp = _strongest(np.abs(to_wave(truth)) ** 2, np.abs(to_wave(rho)) ** 2)
-    found = [_refined(rho, truth, twin, ramp) for twin in (False, True)]
-    return max(found, key=lambda alignment: alignment.overlap)
+    first = [_refined(rho, truth, twin, ramp, rounds=1) for twin in (False, True)]
+    better = max(first, key=lambda alignment: alignment.overlap)
+    return _refined(rho, truth, better.twin, ramp)
 
 
-def _refined(rho: Volume, truth: Volume, twin: bool, ramp: NDArray[Any]) -> Alignment:
+def _refined(rho: Volume, truth: Volume, twin: bool, ramp: NDArray[Any], *, rounds: int = ROUNDS) -> Alignment:
     posed = to_image(to_wave(rho).conj()) if twin else rho
     wanted = to_wave(truth)
     shift = _strongest(truth, posed * _ramp(rho.shape, -ramp))
-    for round_ in range(ROUNDS):
+    for round_ in range(rounds):
         start = 0.5 if round_ == 0 else 0.25
         shift = _climb(wanted.conj() * to_wave(posed * _ramp(rho.shape, -ramp)), shift, start)
         moved = to_image(to_wave(posed) * _ramp(rho.shape, shift))

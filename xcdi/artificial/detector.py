@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xcdi.artificial.instrument import masked_pixels
+from xcdi.artificial.faults import Faults, box_of, faults
+from xcdi.artificial.instrument import beam_centre, masked_pixels
 from xcdi.artificial.profiles import Profile
 
-__all__ = ["CUTOFF", "SENTINEL", "BadFrames", "BadPixels", "Beam", "bad_frames", "bad_pixels", "beam", "box_of", "expose"]
+__all__ = [
+    "READOUT_S",
+    "Beam",
+    "Faults",
+    "Patch",
+    "beam",
+    "box_of",
+    "count_time",
+    "expose",
+    "faults",
+    "frame_dtype",
+    "registered",
+    "sentinel",
+]
 
-SENTINEL = np.iinfo(np.uint32).max
-CUTOFF = 1_500_000  # largest count per frame; the counter stops there
+READOUT_S = 3e-6  # between two frames
+OWN_RATE = 0.07 / 3600  # the detector's own counts per pixel and second
 MONITOR = 1e6
 TOP_UP_S, TOP_UP_DEPTH = 120.0, 0.01
 FLICKER_SHARE = 0.2
-
-
-class BadPixels(NamedTuple):
-    """Pixels that lie; positions are (n, 2) of row and column, rates are counts per frame."""
-
-    dead: NDArray[np.int64]
-    hot: NDArray[np.int64]
-    hot_rate: NDArray[np.float64]
-    flickering: NDArray[np.int64]
-    flicker_rate: NDArray[np.float64]
-
-
-class BadFrames(NamedTuple):
-    """Indices of frames that lie."""
-
-    dropped: tuple[int, ...] = ()
-    doubled: tuple[int, ...] = ()
+RING_WIDTH = 0.15  # radial sd in units of the box
 
 
 class Beam(NamedTuple):
@@ -44,88 +42,179 @@ class Beam(NamedTuple):
     monitor: NDArray[np.float64]
 
 
-def box_of(p: Profile, side: int) -> tuple[slice, slice]:
-    """Rows and columns of the square of `side` pixels around the peak."""
-    row, column = (centre - side // 2 for centre in p.peak_px)
-    return slice(row, row + side), slice(column, column + side)
+class Patch(NamedTuple):
+    """Photons expected in a part of the detector."""
+
+    rows: slice
+    columns: slice
+    photons: NDArray[np.float64]
 
 
-def beam(p: Profile, frames: int, rng: np.random.Generator) -> Beam:
-    """Draw noise and the saw-tooth of the storage ring's top-up for `frames` frames."""
-    time = np.arange(frames) * p.frame_time_s
-    saw = TOP_UP_DEPTH * (0.5 - time / TOP_UP_S % 1.0)
-    intensity = (1 + p.monitor_noise * rng.standard_normal(frames)) * (1 + saw)
-    return Beam(intensity, rng.poisson(MONITOR * intensity).astype(np.float64))
+class Noise(NamedTuple):
+    """One source of chance for each cause of counts, so that leaving one out changes no other."""
+
+    photons: np.random.Generator
+    again: np.random.Generator
+    background: np.random.Generator
+    ring: np.random.Generator
+    pixels: np.random.Generator
+    late: np.random.Generator
 
 
-def bad_pixels(p: Profile, rng: np.random.Generator) -> BadPixels:
-    """Draw dead, hot and flickering pixels: one of each in the box, none near the peak, the rest anywhere."""
-    masked = masked_pixels(p)
-    rows, columns = np.indices(p.detector)
-    distance = np.maximum(abs(rows - p.peak_px[0]), abs(columns - p.peak_px[1]))
-    near = np.argwhere(~masked & (distance > 5 * p.box // 16) & (distance < p.box // 2))
-    far = np.argwhere(~masked & (distance > p.window // 2))
-    inside, outside = rng.permutation(near)[:3], rng.permutation(far)[:10]
-    rates = np.exp(rng.uniform(np.log(50), np.log(5000), 4)), rng.uniform(20, 200, 3)
-    if not p.bad_pixels:
-        inside, outside, rates = inside[:0], outside[:0], (rates[0][:0], rates[1][:0])
-    dead, hot, flickering = (
-        np.concatenate([inside[i : i + 1], outside[part]]) for i, part in enumerate((slice(0, 5), slice(5, 8), slice(8, 10)))
-    )
-    return BadPixels(dead, hot, rates[0], flickering, rates[1])
-
-
-def bad_frames(p: Profile, events: Iterable[int], rng: np.random.Generator) -> BadFrames:
-    """Draw one dropped and one doubled frame, away from the ends and not beside one of the frames `events`."""
-    order = rng.permutation(np.arange(3, p.frames - 3))
-    taken = np.array([*events])
-    free = [int(frame) for frame in order if not len(taken) or abs(taken - frame).min() > 2]
-    return BadFrames((free[0],), (free[1],)) if p.bad_frames and len(free) > 1 else BadFrames()
-
-
-def expose(
-    means: Iterable[NDArray[Any]], p: Profile, pixels: BadPixels, frames: BadFrames, rng: np.random.Generator
-) -> Iterator[NDArray[np.uint32]]:
-    """Yield the frames of the whole detector.
+def beam(p: Profile, frames: int, rng: np.random.Generator, *, jump: float = 0.0) -> Beam:
+    """Draw noise and the saw-tooth of the storage ring's top-up for `frames` frames.
 
     Parameters
     ----------
-    means : iterable of arrays, shape (window, window)
-        Photons that each pixel around the peak expects.
     p : Profile
-        Sizes, background, gaps.
-    pixels, frames : BadPixels, BadFrames
-        What goes wrong. A dropped frame is zero everywhere.
+        Time and noise of a frame.
+    frames : int
+        How many.
     rng : numpy.random.Generator
-        Source of the counting noise.
+        Source of the noise.
+    jump : float
+        Relative change from the middle frame on.
+    """
+    time = np.arange(frames) * p.frame_time_s
+    saw = TOP_UP_DEPTH * (0.5 - time / TOP_UP_S % 1.0)
+    intensity = (1 + p.monitor_noise * rng.standard_normal(frames)) * (1 + saw)
+    intensity[frames // 2 :] *= 1 + jump
+    return Beam(intensity, rng.poisson(MONITOR * intensity).astype(np.float64))
+
+
+def count_time(p: Profile) -> float:
+    """Seconds of a frame in which photons are counted."""
+    return p.frame_time_s - READOUT_S
+
+
+def frame_dtype(p: Profile) -> np.dtype[Any]:
+    """Type of the frames: 32 bits, or 8 where the counter rolls over."""
+    return np.dtype(np.uint8 if p.rollover else np.uint32)
+
+
+def sentinel(p: Profile) -> int:
+    """Count of a pixel that measures nothing: all bits one."""
+    return int(np.iinfo(frame_dtype(p)).max)
+
+
+def registered(photons: NDArray[Any], p: Profile) -> NDArray[Any]:
+    r"""Return the counts expected from a counter that is dead for a time after each photon it counts.
+
+    .. math:: m = n / (1 + n \tau / t)
+
+    Source: Knoll, Radiation Detection and Measurement, 4th ed. (2010), eq. 4.23 solved for the measured rate.
+
+    Parameters
+    ----------
+    photons : array
+        Photons expected in the count time t.
+    p : Profile
+        Dead time tau and count time.
+
+    Examples
+    --------
+    >>> registered(np.array([0.0, 5e6]), Profile(dead_time_s=1e-7)).round(-3)
+    array([      0., 2500000.])
+    """
+    return photons / (1 + photons * (p.dead_time_s / count_time(p)))
+
+
+def expose(
+    means: Iterable[Sequence[Patch]],
+    p: Profile,
+    faulty: Faults,
+    rng: np.random.Generator,
+    *,
+    hkl: tuple[int, int, int] | None = None,
+    rolled: NDArray[Any] | None = None,
+) -> Iterator[NDArray[Any]]:
+    """Yield the frames of the whole detector, also those that will be lost.
+
+    Parameters
+    ----------
+    means : iterable of sequences of Patch
+        Photons that pixels expect, around the peak and elsewhere: one sequence a frame.
+    p : Profile
+        Sizes, background, gaps, limits of the counter.
+    faulty : Faults
+        What goes wrong. A dropped frame is zero everywhere, a doubled one was exposed twice.
+    rng : numpy.random.Generator
+        Source of the counting noise; every cause of counts draws from a child of it.
+    hkl : tuple of int, optional
+        Reflection that the detector looks at, by default the first.
+    rolled : array of int, shape (frame,), optional
+        Filled, in place, with the number of pixels whose counter rolled over in each frame.
 
     Yields
     ------
     array of uint32, shape `p.detector`
-        Masked pixels hold the largest uint32; counts stop at `CUTOFF`.
+        Masked pixels hold the largest uint32; counts stop at `p.cutoff`.
+        With `p.rollover` of uint8: counts modulo 256, and 255 in masked pixels.
     """
-    masked = masked_pixels(p)
-    window = box_of(p, p.window)
-    for number, mean in enumerate(means):
-        counts = _background(p, rng)
-        counts[window] += rng.poisson(mean * (2 if number in frames.doubled else 1))
-        _misbehave(counts, pixels, rng)
-        frame = np.minimum(counts, CUTOFF).astype(np.uint32)
-        frame[masked] = SENTINEL
-        yield np.zeros_like(frame) if number in frames.dropped else frame
+    noise = Noise(*rng.spawn(len(Noise._fields)))
+    masked, centre = masked_pixels(p), beam_centre(p, hkl)
+    for number, patches in enumerate(means):
+        frame = np.zeros(p.detector, np.uint32)
+        _scatter(frame, p, faulty.flat, centre, noise)
+        for patch in patches:
+            part = patch.rows, patch.columns
+            expected = registered(patch.photons * faulty.flat[part], p)
+            frame[part] += noise.photons.poisson(expected).astype(np.uint32)
+            if number in faulty.doubled:
+                frame[part] += noise.again.poisson(expected).astype(np.uint32)
+        _misbehave(frame, number, p, faulty, noise)
+        if number in faulty.dropped:
+            yield np.zeros(p.detector, frame_dtype(p))
+            continue
+        frame, over = _counted(frame, masked, p)
+        if rolled is not None:
+            rolled[number] = over
+        yield frame
 
 
-def _background(p: Profile, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Stray counts and the detector's own 0.07 counts per pixel and hour, drawn one by one as they are few."""
-    rate = p.background + 0.07 / 3600 * p.frame_time_s
-    size = p.detector[0] * p.detector[1]
-    hits = rng.integers(size, size=rng.poisson(rate * size))
-    return np.bincount(hits, minlength=size).reshape(p.detector)
+def _scatter(frame: NDArray[np.uint32], p: Profile, flat: NDArray[np.float32], centre: tuple[float, float], noise: Noise) -> None:
+    """Add stray counts and the detector's own, drawn one by one as they are few; none is lost to the dead time."""
+    best = float(flat.max())
+    background = p.background + OWN_RATE * p.frame_time_s if p.background else 0.0
+    for rate, rng in ((background, noise.background), (p.ring, noise.ring)):
+        hits = rng.integers(frame.size, size=rng.poisson(rate * best * frame.size))
+        share = flat.ravel()[hits] / best
+        if rng is noise.ring:
+            share = share * _ring(hits, p, centre)
+        np.add.at(frame.reshape(-1), hits[rng.random(len(hits)) < share], 1)
 
 
-def _misbehave(counts: NDArray[np.int64], pixels: BadPixels, rng: np.random.Generator) -> None:
-    """Overwrite, in place, what the bad pixels say."""
-    counts[tuple(pixels.hot.T)] += rng.poisson(pixels.hot_rate)
-    on = rng.random(len(pixels.flickering)) < FLICKER_SHARE
-    counts[tuple(pixels.flickering.T)] += rng.poisson(pixels.flicker_rate) * on
-    counts[tuple(pixels.dead.T)] = 0
+def _ring(pixels: NDArray[np.int64], p: Profile, centre: tuple[float, float]) -> NDArray[np.float64]:
+    """Height of a ring about the direct beam, 1 at the radius of the peak, at `pixels` (index into the flat detector)."""
+    row, column = (index - at for index, at in zip(np.divmod(pixels, p.detector[1]), centre, strict=True))
+    radius = np.hypot(p.peak_px[0] - centre[0], p.peak_px[1] - centre[1])
+    return np.exp(-(((np.hypot(row, column) - radius) / (RING_WIDTH * p.box)) ** 2) / 2)
+
+
+def _misbehave(frame: NDArray[np.uint32], number: int, p: Profile, faulty: Faults, noise: Noise) -> None:
+    """Change, in place, what bad pixels, cosmic rays and a restarting half of the box say in the frame `number`."""
+    pixels, late, streaks = faulty.pixels, faulty.late, faulty.streaks
+    on = noise.pixels.random(len(pixels.flickering)) < FLICKER_SHARE
+    frame[tuple(pixels.hot.T)] += noise.pixels.poisson(pixels.hot_rate).astype(np.uint32)
+    frame[tuple(pixels.flickering.T)] += (noise.pixels.poisson(pixels.flicker_rate) * on).astype(np.uint32)
+    if late is not None and number >= late.frame:
+        frame[tuple(late.pixels.T)] += noise.late.poisson(late.rate).astype(np.uint32)
+    if streaks is not None:
+        here = streaks.pixels[:, 0] == number
+        np.add.at(frame, tuple(streaks.pixels[here, 1:].T), streaks.counts[here].astype(np.uint32))
+    if number in faulty.restart:
+        rows, columns = box_of(p, p.box)
+        frame[rows, columns.start : p.peak_px[1]] = 0
+    frame[tuple(pixels.dead.T)] = 0
+
+
+def _counted(frame: NDArray[np.uint32], masked: NDArray[np.bool_], p: Profile) -> tuple[NDArray[Any], int]:
+    """What the counter shows, and how many pixels rolled over."""
+    over = 0
+    if p.rollover:
+        over = int(np.count_nonzero((frame > sentinel(p)) & ~masked))
+        frame = frame.astype(np.uint8)  # keeps the lowest bits, as the counter does
+    else:
+        np.minimum(frame, p.cutoff, out=frame)
+    np.copyto(frame, sentinel(p), where=masked)
+    return frame, over

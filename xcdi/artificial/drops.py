@@ -19,35 +19,41 @@ ENVELOPE_PX = 8.0
 Frames = NDArray[np.float64]
 
 
-def _envelope(frames: Frames, sigma: float) -> Frames:
-    return np.maximum(ndimage.gaussian_filter(frames.mean(axis=0), sigma), 1e-12)
+def _envelope(mean: Frames, sigma: float) -> Frames:
+    return np.maximum(ndimage.gaussian_filter(mean, sigma), 1e-12)
 
 
-def smooth_envelope(frames: Frames, sigma: float) -> Frames:
+def smooth_envelope(frames: Frames, envelope: Frames) -> Frames:
     """N3: counts over their smooth time average, every frame over its mean; pixels weigh alike."""
-    scaled = frames / _envelope(frames, sigma)
+    scaled = frames / envelope
     return scaled / scaled.mean(axis=(1, 2), keepdims=True) - 1
 
 
-def covariance(frames: Frames, sigma: float) -> Frames:
+def covariance(frames: Frames, envelope: Frames) -> Frames:
     """N4: deviation from the frame's mean over the frame's own standard deviation."""
     away = frames - frames.mean(axis=(1, 2), keepdims=True)
     return away / away.std(axis=(1, 2), keepdims=True)
 
 
-def noise_weighted(frames: Frames, sigma: float, *, half: float = 2.0) -> Frames:
+def noise_weighted(frames: Frames, envelope: Frames, *, half: float = 2.0) -> Frames:
     """N5: counts over their envelope S, weighted with S / (S + `half`): between N4 where S is small and N3 where it is large."""
-    envelope = _envelope(frames, sigma)
     weight = envelope / (envelope + half)
     away = frames / envelope
     away = away - (away * weight**2).sum(axis=(1, 2), keepdims=True) / (weight**2).sum()
     return away * weight
 
 
-NORMALISATIONS: dict[str, Callable[[Frames, float], Frames]] = {"N3": smooth_envelope, "N4": covariance, "N5": noise_weighted}
+NORMALISATIONS: dict[str, Callable[[Frames, Frames], Frames]] = {"N3": smooth_envelope, "N4": covariance, "N5": noise_weighted}
 
 
-def drops(frames: NDArray[Any], events: Sequence[int], *, window: int = WINDOW, sigma: float = ENVELOPE_PX) -> dict[str, Frames]:
+def drops(
+    frames: NDArray[Any],
+    events: Sequence[int],
+    durations: Sequence[int] | None = None,
+    *,
+    window: int = WINDOW,
+    sigma: float = ENVELOPE_PX,
+) -> dict[str, Frames]:
     r"""Return the drop of correlation at each event, for every normalisation.
 
     .. math:: D = 1 - \langle C \rangle_{pre,post} / \sqrt{\langle C \rangle_{pre,pre} \langle C \rangle_{post,post}}
@@ -55,9 +61,11 @@ def drops(frames: NDArray[Any], events: Sequence[int], *, window: int = WINDOW, 
     Parameters
     ----------
     frames : array, shape (time, row, column)
-        Noise-free intensity [photons].
+        Noise-free intensity [photons]; it may lie on disk, and is read a window at a time.
     events : sequence of int
         First frame of the new state of each event, rising.
+    durations : sequence of int, optional
+        Frames that each event takes; those before its last are left out. By default 1.
     window : int
         Most frames to use on either side; never across another event.
     sigma : float
@@ -69,20 +77,34 @@ def drops(frames: NDArray[Any], events: Sequence[int], *, window: int = WINDOW, 
         0 for no change. NaN where an event leaves fewer than two frames on one side,
         or frames of one side have nothing in common.
     """
-    frames = np.asarray(frames, dtype=np.float64)
-    return {name: _drops(scale(frames, sigma), events, window) for name, scale in NORMALISATIONS.items()}
+    envelope = _envelope(_mean(frames), sigma)
+    ends = [0, *events, len(frames)]
+    waits = [1] * len(events) if durations is None else durations
+    found = []
+    for k, (frame, wait) in enumerate(zip(events, waits, strict=True)):
+        settled = frame + wait - 1
+        before = frames[max(ends[k], frame - window) : frame]
+        after = frames[settled : min(ends[k + 2], settled + window)]
+        found.append(_drops(np.asarray(before, np.float64), np.asarray(after, np.float64), envelope))
+    return {name: np.array([one[name] for one in found]) for name in NORMALISATIONS}
 
 
-def _drops(scaled: Frames, events: Sequence[int], window: int) -> Frames:
-    flat = scaled.reshape(len(scaled), -1)
-    ends = [0, *events, len(flat)]
-    return np.array([_drop(flat, max(ends[k], frame - window), frame, min(ends[k + 2], frame + window)) for k, frame in enumerate(events)])
+def _mean(frames: NDArray[Any], block: int = 64) -> Frames:
+    """Time average, a block at a time."""
+    total = np.zeros(frames.shape[1:])
+    for start in range(0, len(frames), block):
+        total += np.asarray(frames[start : start + block], np.float64).sum(axis=0)
+    return total / len(frames)
 
 
-def _drop(flat: Frames, start: int, frame: int, stop: int) -> float:
-    if min(frame - start, stop - frame) < 2:
-        return float("nan")
-    before, after = flat[start:frame], flat[frame:stop]
+def _drops(before: Frames, after: Frames, envelope: Frames) -> dict[str, float]:
+    if min(len(before), len(after)) < 2:
+        return dict.fromkeys(NORMALISATIONS, float("nan"))
+    return {name: _drop(scale(before, envelope), scale(after, envelope)) for name, scale in NORMALISATIONS.items()}
+
+
+def _drop(before: Frames, after: Frames) -> float:
+    before, after = (block.reshape(len(block), -1) for block in (before, after))
     within = [_mean_of_pairs(block) for block in (before, after)]
     if min(within) <= 0:
         return float("nan")

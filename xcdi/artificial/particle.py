@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from xcdi.artificial import dislocations
+from xcdi.artificial.dislocations import Dislocation
 from xcdi.artificial.instrument import sampling
 from xcdi.artificial.profiles import Profile
+from xcdi.artificial.shapes import SHAPES, odd_object
 
-__all__ = ["Axes", "Boundary", "Particle", "boundaries", "build", "grid", "labels", "shape_function"]
+__all__ = ["Axes", "Boundary", "Particle", "boundaries", "build", "grid", "labels"]
 
 Grid = NDArray[Any]
 
@@ -43,38 +46,62 @@ class Particle:
     axes : Axes
         Positions of the voxels.
     amplitude : array
-        0 outside, 1 in the middle of a grain, less in its boundary layer.
-    label : array of int16
-        Grain of every voxel, from 1; 0 outside.
+        0 outside, 1 in the middle of a grain, less in its boundary layer; of all grains.
+    cell, label : array of int16
+        Grain of every voxel; `cell` from 0 and outside the particle the nearest one, `label` from 1 and outside 0.
     displacement : array
-        Displacement along G [nm].
-    strain, tilt_up, tilt_third : array
-        Its derivatives along G, along y, and along the third direction (:attr:`Sampling.directions`); 0 outside.
+        Displacement along the first G [nm].
+    across : array, shape (2, z, y, x)
+        Displacement along the other two of :attr:`Sampling.directions` of the first G.
+    distortion : array, shape (3, 3, z, y, x)
+        Derivative of the displacement along direction i in direction j; 0 outside.
     slow : array, shape (y, x)
         Pattern of the slow relaxation, mean 0 and mean square 1 under the object [rad].
-    sites, strains, tilts : array, shape (grain, 3), (grain,), (grain, 2)
-        Centre, mean strain and mean tilts [rad] of every grain.
-    q_peak : float
-        Length of G [1/nm].
+    sites, distortions : array, shape (grain, 3), (grain, 3, 3)
+        Centre and mean distortion of every grain.
+    turned : array, shape (grain,)
+        Turn [rad] of a grain about the beam, which takes it away from every recorded peak; 0 for most.
+    directions : array, shape (3, 3)
+        Rows are unit vectors: along the first G, along y, and across both.
+    lines : tuple of Dislocation
+        Dislocations.
     """
 
     axes: Axes
     amplitude: Grid
+    cell: Grid
     label: Grid
     displacement: Grid
-    strain: Grid
-    tilt_up: Grid
-    tilt_third: Grid
+    across: Grid
+    distortion: Grid
     slow: Grid
     sites: Grid
-    strains: Grid
-    tilts: Grid
+    distortions: Grid
+    turned: Grid
+    directions: Grid
     q_peak: float
+    lines: tuple[Dislocation, ...] = ()
 
     @property
     def rho(self) -> NDArray[np.complex128]:
-        """The complex object ``A exp(-i G u)`` (Robinson and Harder, Nature Materials 8, 291 (2009))."""
-        return self.amplitude * np.exp(-1j * self.q_peak * self.displacement)
+        """The complex object ``A exp(-i G u)`` of the first peak (Robinson and Harder, Nature Materials 8, 291 (2009))."""
+        return self.seen * np.exp(-1j * self.q_peak * self.displacement)
+
+    @property
+    def seen(self) -> Grid:
+        """Amplitude of the grains that are not turned away."""
+        return np.where(self.turned[self.cell] == 0, self.amplitude, 0.0)
+
+    def field(self, peak: Grid) -> NDArray[np.complex128]:
+        """The complex object ``A exp(-i G . u)`` of the reciprocal vector `peak` [1/nm]."""
+        along = self.directions @ peak
+        phase = along[0] * self.displacement + along[1] * self.across[0] + along[2] * self.across[1]
+        return self.seen * np.exp(-1j * phase)
+
+    @property
+    def vector(self) -> Grid:
+        """Displacement (3, z, y, x), components x, y, z [nm]."""
+        return np.einsum("dv,dzyx->vzyx", self.directions, np.stack([self.displacement, *self.across]))
 
 
 class Boundary(NamedTuple):
@@ -91,18 +118,6 @@ def grid(p: Profile) -> Axes:
     sizes = (int(np.ceil((size + 4 * p.edge_nm) / p.voxel_nm)) for size in p.size_nm)
     x, y, z = ((np.arange(n, dtype=np.float64) - (n - 1) / 2) * p.voxel_nm for n in sizes)
     return Axes(x, y, z)
-
-
-def shape_function(points: Grid, size_nm: tuple[float, float, float]) -> Grid:
-    """Return 1 on the surface of the truncated octahedron, less inside, more outside; points are (..., 3).
-
-    Examples
-    --------
-    >>> shape_function(np.array([[0.0, 50, 0], [35.0, 35, 35]]), (100.0, 100.0, 100.0))
-    array([1. , 1.2])
-    """
-    scaled = np.abs(2 * points / np.array(size_nm))
-    return np.maximum(scaled.max(axis=-1), scaled.sum(axis=-1) / 1.75)
 
 
 def labels(points: Grid, sites: Grid) -> tuple[Grid, Grid]:
@@ -128,7 +143,7 @@ def labels(points: Grid, sites: Grid) -> tuple[Grid, Grid]:
 def _grain_sites(points: Grid, inside: Grid, p: Profile, rng: np.random.Generator) -> Grid:
     """Random sites in the inner 0.85 of the shape, evened out by three rounds of Lloyd's algorithm."""
     tries = (rng.random((100 * p.grains, 3)) - 0.5) * np.array(p.size_nm)
-    sites = tries[shape_function(tries, p.size_nm) < 0.85][: p.grains]
+    sites = tries[SHAPES[p.shape](tries, p.size_nm) < 0.85][: p.grains]
     held = points[inside]
     for _ in range(3):
         cell, _ = labels(held, sites)
@@ -143,11 +158,21 @@ def _smooth_field(shape: tuple[int, ...], sigma: float, rng: np.random.Generator
     return ndimage.gaussian_filter(noise, sigma, mode="wrap")[tuple(slice(n) for n in shape)]
 
 
-def _grain_distortion(volumes: Grid, p: Profile, rng: np.random.Generator) -> tuple[Grid, Grid, Grid]:
-    """Strain, two tilts and offset [periods of the lattice] of every grain; the mean distortion is zero."""
-    random = rng.standard_normal((len(volumes), 3)) * [p.strain, *[np.deg2rad(p.tilt_deg)] * 2]
-    random -= volumes @ random / volumes.sum()
-    return random[:, 0], random[:, 1:], rng.random(len(volumes))
+def _grain_distortion(volumes: Grid, p: Profile, rng: dict[str, np.random.Generator]) -> tuple[Grid, Grid]:
+    """Distortion (grain, 3, 3) and offset (grain, 3) [periods of the lattice] of every grain; the mean distortion is zero.
+
+    The row along G is drawn by itself, so that it is the same however many peaks are recorded.
+    """
+    first = rng["distortion"].standard_normal((len(volumes), 3)) * [p.strain, *[np.deg2rad(p.tilt_deg)] * 2]
+    first -= volumes @ first / volumes.sum()
+    offsets = rng["distortion"].random(len(volumes))
+    strains = rng["transverse"].standard_normal((len(volumes), 5)) * p.strain
+    turn = rng["transverse"].standard_normal(len(volumes)) * np.deg2rad(p.tilt_deg)
+    xy, xz, yy, zz, yz = (strains - volumes @ strains / volumes.sum()).T
+    turn -= volumes @ turn / volumes.sum()
+    second = np.stack([2 * xy - first[:, 1], yy, yz + turn], axis=1)
+    third = np.stack([2 * xz - first[:, 2], yz - turn, zz], axis=1)
+    return np.stack([first, second, third], axis=1), np.column_stack([offsets, rng["transverse"].random((len(volumes), 2))])
 
 
 def _slow_pattern(amplitude: Grid, sigma: float, rng: np.random.Generator) -> Grid:
@@ -165,45 +190,110 @@ def build(p: Profile, rng: dict[str, np.random.Generator]) -> Particle:
     p : Profile
         Sizes and strengths.
     rng : dict
-        Streams ``grains``, ``distortion``, ``smooth`` and ``slow`` of :func:`xcdi.artificial.streams.streams`.
+        Streams ``grains``, ``distortion``, ``smooth``, ``slow`` and others of :func:`xcdi.artificial.streams.streams`.
     """
     axes = grid(p)
     points = axes.points()
-    surface = shape_function(points, p.size_nm)
+    if p.object != "particle":
+        return _odd(p, axes, points, rng)
+    surface = SHAPES[p.shape](points, p.size_nm)
     soft = 1 / (1 + np.exp((surface - 1) * np.mean(p.size_nm) / (2 * 0.35 * p.edge_nm)))
     inside = soft > 0.5
     sites = _grain_sites(points, inside, p, rng["grains"])
     cell, gap = labels(points, sites)
-    amplitude = soft * (1 - 0.6 * np.exp(-((gap / (0.6 * p.edge_nm)) ** 2)))
+    volumes = np.bincount(cell[inside], minlength=len(sites))
+    distortions, offsets = _grain_distortion(volumes, p, rng)
+    lines = dislocations.draw(p, points, cell, inside & (gap > 2 * p.edge_nm) & (surface < 0.7), rng["dislocations"])
+    amplitude = soft * (1 - 0.6 * np.exp(-((gap / (0.6 * p.edge_nm)) ** 2))) * _grain_amplitudes(p, len(sites), rng)[cell]
+    u, slopes = _of_grains(cell, (points - sites[cell]) @ sampling(p).directions.T, distortions, offsets * (2 * np.pi / p.q_peak))
+    _add_smooth(u, slopes, p, inside, [rng["smooth"], *rng["transverse"].spawn(2)])
+    _add_lines(u, slopes, p, points, cell, lines)
+    return Particle(
+        axes=axes,
+        amplitude=amplitude * dislocations.core_amplitude(lines, p, points, cell),
+        cell=cell.astype(np.int16),
+        label=np.where(inside, cell + 1, 0).astype(np.int16),
+        displacement=u[0],
+        across=u[1:],
+        distortion=(slopes * inside).astype(np.float32),
+        slow=_slow_pattern(amplitude, 2.5 * p.edge_nm / p.voxel_nm, rng["slow"]),
+        sites=sites,
+        distortions=distortions,
+        turned=_turned(p, len(sites), rng["high_angle"]),
+        directions=sampling(p).directions,
+        q_peak=p.q_peak,
+        lines=tuple(lines),
+    )
 
-    along, up, third = (axes.dot(direction) for direction in sampling(p).directions)
-    strains, tilts, offsets = _grain_distortion(np.bincount(cell[inside], minlength=len(sites)), p, rng["distortion"])
-    smooth, slopes = _smooth_displacement(inside, p, rng["smooth"])
-    home = np.stack([sites @ direction for direction in sampling(p).directions])
-    displacement = strains[cell] * (along - home[0][cell]) + offsets[cell] * (2 * np.pi / p.q_peak) + smooth
-    displacement += tilts[cell, 0] * (up - home[1][cell]) + tilts[cell, 1] * (third - home[2][cell])
+
+def _grain_amplitudes(p: Profile, count: int, rng: dict[str, np.random.Generator]) -> Grid:
+    own = rng["amplitudes"].uniform(0.8, 1.0, count)
+    return p.debye_waller * (own if p.grain_amplitudes else np.ones(count))
+
+
+def _turned(p: Profile, count: int, rng: np.random.Generator) -> Grid:
+    """Turn [rad] of every grain about the beam: 10 to 30 degrees either way for `high_angle` of them."""
+    chosen, angles = rng.permutation(count), np.deg2rad(rng.uniform(10, 30, count)) * rng.choice([-1, 1], count)
+    return np.where(np.isin(np.arange(count), chosen[: min(p.high_angle, count - 1)]), angles, 0.0)
+
+
+def _of_grains(cell: Grid, away: Grid, distortions: Grid, offsets: Grid) -> tuple[Grid, Grid]:
+    """Displacement (3, z, y, x) [nm] of grains that are evenly distorted about their sites, and its slopes (3, 3, z, y, x)."""
+    u = np.einsum("zyxij,zyxj->izyx", distortions[cell], away)
+    return u + np.moveaxis(offsets[cell], -1, 0), np.moveaxis(distortions[cell], (-2, -1), (0, 1)).copy()
+
+
+def _add_smooth(u: Grid, slopes: Grid, p: Profile, inside: Grid, sources: list[np.random.Generator]) -> None:
+    for component, source in enumerate(sources):
+        smooth, gradient = _smooth_displacement(inside, p, component, source)
+        u[component] += smooth
+        slopes[component] += gradient
+
+
+def _add_lines(u: Grid, slopes: Grid, p: Profile, points: Grid, cell: Grid, lines: list[Dislocation]) -> None:
+    directions = sampling(p).directions
+    for line in lines:
+        there = (cell == line.grain) | (line.grain < 0)
+        moved, gradient = dislocations.displaced(line, p, points)
+        u += np.einsum("dv,vzyx->dzyx", directions, moved) * there
+        slopes += np.einsum("dv,ew,vwzyx->dezyx", directions, directions, gradient, optimize=True) * there
+
+
+def _odd(p: Profile, axes: Axes, points: Grid, rng: dict[str, np.random.Generator]) -> Particle:
+    """A hard object: its strain is the gradient of its phase."""
+    amplitude, phase, label, sites = odd_object(p.object, points, p.size_nm, p.voxel_nm)
+    wave = np.exp(1j * phase)
+    along = np.stack([(wave.conj() * g).imag for g in np.gradient(wave, p.voxel_nm)[::-1]]) / -p.q_peak
+    directions = sampling(p).directions
+    distortion = np.zeros((3, 3, *label.shape), np.float32)
+    distortion[0] = np.einsum("dv,vzyx->dzyx", directions, along) * (label > 0)
+    count = len(sites)
+    cell = np.maximum(label - 1, 0).astype(np.int16)
+    means = np.zeros((count, 3, 3))
+    means[:, 0] = [[row[label == g + 1].mean() for row in distortion[0]] for g in range(count)]
     return Particle(
         axes=axes,
         amplitude=amplitude,
-        label=np.where(inside, cell + 1, 0).astype(np.int16),
-        displacement=displacement,
-        strain=np.where(inside, strains[cell] + slopes[0], 0.0),
-        tilt_up=np.where(inside, tilts[cell, 0] + slopes[1], 0.0),
-        tilt_third=np.where(inside, tilts[cell, 1] + slopes[2], 0.0),
+        cell=cell,
+        label=label.astype(np.int16),
+        displacement=-phase / p.q_peak,
+        across=np.zeros((2, *label.shape)),
+        distortion=distortion,
         slow=_slow_pattern(amplitude, 2.5 * p.edge_nm / p.voxel_nm, rng["slow"]),
         sites=sites,
-        strains=strains,
-        tilts=tilts,
+        distortions=means,
+        turned=np.zeros(count),
+        directions=directions,
         q_peak=p.q_peak,
     )
 
 
-def _smooth_displacement(inside: Grid, p: Profile, rng: np.random.Generator) -> tuple[Grid, Grid]:
-    """Smooth part of u [nm] and its slopes along G, y and the third direction; correlation length 250 nm."""
+def _smooth_displacement(inside: Grid, p: Profile, component: int, rng: np.random.Generator) -> tuple[Grid, Grid]:
+    """Smooth part of one component of u [nm], and its slopes along the three directions; correlation length 250 nm."""
     field = _smooth_field(inside.shape, 125.0 / p.voxel_nm, rng)
     dz, dy, dx = np.gradient(field, p.voxel_nm)
     slopes = np.einsum("dv,vzyx->dzyx", sampling(p).directions, np.stack([dx, dy, dz]))
-    scale = p.smooth_strain / slopes[0][inside].std()
+    scale = p.smooth_strain / slopes[component][inside].std()
     return field * scale, slopes * scale
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from xcdi.artificial.choices import chosen
 from xcdi.artificial.streams import streams
+from xcdi.artificial.telling import Tell, silent
 from xcdi.errors import XcdiError, suggest
 from xcdi.settings import Model, from_mapping
 
-__all__ = ["SIZES", "Movie", "Speckle", "coherence", "draw", "speckle", "write_speckle"]
+__all__ = ["SIZES", "SPECKLE_VARIANTS", "Movie", "Speckle", "coherence", "draw", "speckle", "write_speckle"]
 
 FLOOR = 1e-9  # added to the diagonal: a frozen pattern has a singular correlation matrix
 
@@ -40,6 +43,17 @@ SIZES: dict[str, dict[str, Any]] = {
     "std": {},
     "full": {"frames": 2000, "pixels": (100, 100), "relaxation_s": 100.0},
 }
+SPECKLE_VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "plateau": {"plateau": 0.5},
+    "still": {"plateau": 1.0},
+    "ageing": {"ageing_per_s": 0.2},
+    "event": {"events": ((20, 0.7),)},
+    "events": {"events": ((20, 0.7), (40, 0.0))},
+    "dim": {"mean_count": 0.05},
+    "coherent": {"modes": 1},
+    "low-contrast": {"modes": 10},
+}
 
 
 class Movie(NamedTuple):
@@ -50,17 +64,22 @@ class Movie(NamedTuple):
     two_time: NDArray[np.float64]
 
 
-def speckle(name: str, **options: Any) -> Speckle:
-    """Return the speckle profile called `name` with single values replaced by `options`.
+def speckle(name: str, variant: str = "", **options: Any) -> Speckle:
+    """Return the speckle profile called `name`, with variants, and with single values replaced by `options`.
 
     Raises
     ------
     XcdiError
-        If there is no such profile or option, or a value does not fit.
+        If there is no such profile, variant or option, or a value does not fit.
+
+    Examples
+    --------
+    >>> speckle("pico", "dim,plateau", modes=2).mean_count
+    0.05
     """
     if name not in SIZES:
         raise XcdiError(f"no profile {name!r}{suggest(name, SIZES)}")
-    return from_mapping(Speckle, SIZES[name] | options, f"profile {name!r}: ")
+    return from_mapping(Speckle, SIZES[name] | chosen(SPECKLE_VARIANTS, variant) | options, f"profile {name!r}: ")
 
 
 def coherence(s: Speckle) -> NDArray[np.float64]:
@@ -105,14 +124,26 @@ def draw(s: Speckle, seed: int) -> Movie:
     return Movie(counts.reshape(s.frames, *s.pixels), np.arange(s.frames, dtype=np.float64) * s.frame_time_s, 1 + field**2 / s.modes)
 
 
-def write_speckle(folder: Path, profile: str, seed: int, options: dict[str, Any]) -> None:
+def write_speckle(folder: Path, profile: str, seed: int, options: dict[str, Any], variant: str, *, tell: Tell = silent) -> None:
     """Write ``speckle_series.h5`` (a plain stack of frames) and ``truth.h5`` into `folder`."""
-    s = speckle(profile, **options)
+    s = speckle(profile, variant, **options)
     movie = draw(s, seed)
+    tell("frames of speckle", s.frames, s.frames)
     with h5py.File(folder / "speckle_series.h5", "w") as file:
         file.create_dataset("entry/data/counts", data=movie.counts, chunks=(1, *s.pixels), compression="gzip")
         file.create_dataset("entry/data/time", data=movie.time)
         file["entry/data/counts"].attrs["units"], file["entry/data/time"].attrs["units"] = "1", "s"
     with h5py.File(folder / "truth.h5", "w") as file:
         file.create_dataset("two_time", data=movie.two_time, compression="gzip", shuffle=True)
-        file["seed"], file["config"] = seed, s.model_dump_json()
+        file.create_dataset("coherence", data=coherence(s), compression="gzip", shuffle=True)
+        file["seed"], file["config"] = seed, json.dumps({"suite": "speckle", **s.model_dump(mode="json")})
+        for name, value, units in (
+            ("relaxation", s.relaxation_s, "s"),
+            ("exponent", s.exponent, "1"),
+            ("contrast", 1 / s.modes, "1"),
+            ("plateau", s.plateau, "1"),
+            ("mean_count", s.mean_count, "1"),
+            ("frame_time", s.frame_time_s, "s"),
+        ):
+            file[name] = value
+            file[name].attrs["units"] = units

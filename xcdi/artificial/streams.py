@@ -21,6 +21,20 @@ STREAMS = (
     "series_counts",
     "speckle",
     "speckle_counts",
+    "flat",
+    "streaks",
+    "late",
+    "lost",
+    "catalogue",
+    "transverse",
+    "dislocations",
+    "high_angle",
+    "amplitudes",
+    "motion",
+    "slips",
+    "aftershocks",
+    "annealing",
+    "crystal",
 )
 
 

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xcdi.artificial.detector import BadFrames, BadPixels, box_of
-from xcdi.artificial.instrument import Sampling, beam_centre, sampling, series_angle_deg
-from xcdi.artificial.particle import Boundary, Particle
+from xcdi.artificial.faults import Faults, artifacts, box_of
+from xcdi.artificial.instrument import Sampling, beam_centre, series_angle_deg, tag
+from xcdi.artificial.motion import Motion
+from xcdi.artificial.particle import Boundary, Particle, boundaries
 from xcdi.artificial.profiles import Profile
-from xcdi.artificial.slips import Slip
+from xcdi.artificial.slips import Slip, powers
+from xcdi.artificial.spots import Spot
 
-__all__ = ["write_truth"]
+__all__ = ["Peak", "write_truth"]
 
+SQUEEZED: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 CLEAN_VALUES = 20_000_000  # noise-free frames are kept up to this many numbers
+
+
+class Peak(NamedTuple):
+    """What is known of one reflection.
+
+    Attributes
+    ----------
+    hkl : tuple of int
+        Its indices.
+    sampling : Sampling
+        Of its rocking scan.
+    field : array, shape (angle, row, column)
+        Noise-free complex far field in the box; index ``n // 2`` is at G.
+    clean : array, shape (frame, row, column), or None
+        Noise-free frames of the series' box [photons].
+    drops : dict of arrays
+        Noise-free drops of the events, by normalisation.
+    """
+
+    hkl: tuple[int, int, int]
+    sampling: Sampling
+    field: NDArray[np.complex128]
+    clean: Any
+    drops: Mapping[str, NDArray[np.float64]]
 
 
 def write_truth(
@@ -27,13 +55,12 @@ def write_truth(
     p: Profile,
     seed: int,
     particle: Particle,
-    boundaries: Sequence[Boundary],
-    field: NDArray[np.complex128],
+    peaks: Sequence[Peak],
     slips: Sequence[Slip],
-    drops: Mapping[str, NDArray[np.float64]],
-    clean: NDArray[np.float32],
-    pixels: BadPixels,
-    frames: BadFrames,
+    motion: Motion,
+    faulty: Faults,
+    spots: Sequence[Spot],
+    rolled: NDArray[Any],
 ) -> None:
     """Write ``truth.h5``.
 
@@ -43,48 +70,82 @@ def write_truth(
         File to write.
     p, seed : Profile, int
         What the experiment was made from.
-    particle, boundaries : Particle, sequence of Boundary
+    particle : Particle
         The object before the first event.
-    field : array, shape (angle, row, column)
-        Noise-free complex far field in the box; index ``n // 2`` is at G.
-    slips, drops : sequence of Slip, dict of arrays
-        Events and their noise-free drops by normalisation.
-    clean : array, shape (frame, row, column)
-        Noise-free frames of the box [photons].
-    pixels, frames : BadPixels, BadFrames
-        What went wrong on the detector.
+    peaks : sequence of Peak
+        What every reflection shows; the first stands at the top of the file, the others under ``reflections``.
+    slips, motion : sequence of Slip, Motion
+        Events, and motion that is none.
+    spots : sequence of Spot
+        Where turned grains are seen.
+    faulty, rolled : Faults, array of int, shape (frame,)
+        What went wrong on the detector, and how many pixels rolled over in each frame.
     """
     with h5py.File(path, "w") as file:
-        file["seed"], file["config"] = seed, p.model_dump_json()
+        file["seed"], file["config"] = seed, json.dumps({"suite": "particle"} | p.model_dump(mode="json"))
         _write_particle(file, particle)
-        _write_boundaries(file.create_group("boundaries"), boundaries)
-        _write_geometry(file.create_group("geometry"), p, sampling(p))
-        _write_field(file, p, field)
-        _write_events(file.create_group("events"), slips, drops)
-        if clean.size <= CLEAN_VALUES:
-            _put(file, "clean", clean, "photons", compression="gzip", compression_opts=1, shuffle=True)
-        artifacts = file.create_group("artifacts")
-        for name, value in {**pixels._asdict(), **frames._asdict()}.items():
-            artifacts[name] = np.asarray(value)
+        _write_boundaries(file.create_group("boundaries"), boundaries(particle))
+        _write_lines(file.create_group("dislocations"), particle)
+        for number, peak in enumerate(peaks):
+            _write_peak(file.create_group(f"reflections/{tag(peak.hkl)}") if number else file, p, peak)
+        _write_events(file.create_group("events"), slips, peaks[0].drops, powers(particle, slips))
+        _put(file, "motion/shift", motion.shift, "pixel")
+        _put(file, "motion/angle", np.rad2deg(motion.angle), "deg")
+        _put(file, "spots/grain", np.array([spot.grain for spot in spots], int), "")
+        _put(file, "spots/centre", np.array([spot.centre for spot in spots]).reshape(-1, 2), "pixel")
+        _write_artifacts(file.create_group("artifacts"), faulty, rolled)
+
+
+def _write_artifacts(group: h5py.Group, faulty: Faults, rolled: NDArray[Any]) -> None:
+    for name, value in artifacts(faulty).items():
+        options = SQUEEZED if name == "flat" else {}
+        group.create_dataset(name, data=np.asarray(value), **options)
+    group["rolled_over"] = rolled
+
+
+def _write_peak(group: h5py.Group, p: Profile, peak: Peak) -> None:
+    group.attrs["hkl"] = peak.hkl
+    _write_geometry(group.create_group("geometry"), p, peak)
+    _write_field(group, p, peak.field)
+    if peak.clean is not None and peak.clean.size <= CLEAN_VALUES:
+        _put(group, "clean", peak.clean, "photons", chunks=(1, *peak.clean.shape[1:]), **SQUEEZED)
+        group["clean"].attrs["box"] = _corners(p, p.series_box)
+    for name, values in peak.drops.items():
+        _put(group, f"drops/{name}", values, "1")
 
 
 def _write_particle(file: h5py.File, particle: Particle) -> None:
-    options = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    _put(file, "object", particle.rho.astype(np.complex64), "1", **options)
+    _put(file, "object", particle.rho.astype(np.complex64), "1", **SQUEEZED)
     for name, values, units in (
         ("amplitude", particle.amplitude, "1"),
         ("u", particle.displacement, "nm"),
-        ("strain", particle.strain, "1"),
-        ("tilt_up", particle.tilt_up, "rad"),
-        ("tilt_third", particle.tilt_third, "rad"),
+        ("u_vector", particle.vector, "nm"),
+        ("strain", particle.distortion[0, 0], "1"),
+        ("tilt_up", particle.distortion[0, 1], "rad"),
+        ("tilt_third", particle.distortion[0, 2], "rad"),
+        ("distortion", particle.distortion, "1"),
         ("slow", particle.slow, "rad"),
     ):
-        _put(file, name, values.astype(np.float32), units, **options)
-    _put(file, "label", particle.label, "", **options)
+        _put(file, name, values.astype(np.float32), units, **SQUEEZED)
+    _put(file, "label", particle.label, "", **SQUEEZED)
     for name, positions in particle.axes._asdict().items():
         _put(file, f"axes/{name}", positions, "nm")
-    for name, values, units in (("sites", particle.sites, "nm"), ("eps", particle.strains, "1"), ("omega", particle.tilts, "rad")):
+    means = particle.distortions
+    for name, values, units in (
+        ("sites", particle.sites, "nm"),
+        ("eps", means[:, 0, 0], "1"),
+        ("omega", means[:, 0, 1:], "rad"),
+        ("distortions", means, "1"),
+        ("turned", np.rad2deg(particle.turned), "deg"),
+    ):
         _put(file, name, values, units)
+
+
+def _write_lines(group: h5py.Group, particle: Particle) -> None:
+    group["kind"] = [line.kind for line in particle.lines] or np.array([], "S5")
+    _put(group, "grain", np.array([line.grain + 1 for line in particle.lines], int), "")
+    for name, units in (("point", "nm"), ("line", "1"), ("burgers", "nm")):
+        _put(group, name, np.array([getattr(line, name) for line in particle.lines]).reshape(-1, 3), units)
 
 
 def _write_boundaries(group: h5py.Group, boundaries: Sequence[Boundary]) -> None:
@@ -96,7 +157,8 @@ def _write_boundaries(group: h5py.Group, boundaries: Sequence[Boundary]) -> None
     _put(group, "centroid", np.array([b.voxels.mean(axis=0) for b in boundaries]).reshape(-1, 3), "nm")
 
 
-def _write_geometry(group: h5py.Group, p: Profile, s: Sampling) -> None:
+def _write_geometry(group: h5py.Group, p: Profile, peak: Peak) -> None:
+    s = peak.sampling
     for name, values, units in (
         ("G", s.peak, "1/nm"),
         ("q1", s.steps[:, 2], "1/nm"),
@@ -105,37 +167,44 @@ def _write_geometry(group: h5py.Group, p: Profile, s: Sampling) -> None:
         ("q_basis", s.steps, "1/nm"),
         ("voxel_basis", s.voxels, "nm"),
         ("directions", s.directions, "1"),
+        ("bragg_angle", np.rad2deg(s.angle), "deg"),
+        ("angle_step", np.rad2deg(s.step), "deg"),
         ("series_angle", series_angle_deg(p), "deg"),
-        ("beam_centre", np.array(beam_centre(p)), "pixel"),
+        ("beam_centre", np.array(beam_centre(p, peak.hkl)), "pixel"),
     ):
         _put(group, name, values, units)
 
 
-def _write_field(file: h5py.File, p: Profile, field: NDArray[np.complex128]) -> None:
+def _corners(p: Profile, side: int) -> list[int]:
+    rows, columns = box_of(p, side)
+    return [rows.start, rows.stop, columns.start, columns.stop]
+
+
+def _write_field(group: h5py.Group, p: Profile, field: NDArray[np.complex128]) -> None:
     """Keep the far field in the box, and its transform: the object as well as this box can show it."""
     shown = np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(field)))
     for name, values in (("amplitude_data_frame", field), ("object_data_frame", shown)):
-        _put(file, name, values.astype(np.complex64), "1")
-        rows, columns = box_of(p, p.box)
-        file[name].attrs["box"] = [rows.start, rows.stop, columns.start, columns.stop]
+        _put(group, name, values.astype(np.complex64), "1")
+        group[name].attrs["box"] = _corners(p, p.box)
 
 
-def _write_events(group: h5py.Group, slips: Sequence[Slip], drops: Mapping[str, NDArray[np.float64]]) -> None:
+def _write_events(
+    group: h5py.Group, slips: Sequence[Slip], drops: Mapping[str, NDArray[np.float64]], power: NDArray[np.float64]
+) -> None:
     pairs = np.array([slip.grains for slip in slips], int).reshape(-1, 2)
-    for name, values, units in (
-        ("time", [slip.time for slip in slips], "s"),
-        ("frame", np.array([slip.frame for slip in slips], int), "1"),
-        ("boundary", np.array([slip.boundary for slip in slips], int), ""),
-        ("i", pairs[:, 0], ""),
-        ("j", pairs[:, 1], ""),
-        ("moving", np.array([slip.moving for slip in slips], int), ""),
-        ("centre", np.array([slip.centre for slip in slips]).reshape(-1, 3), "nm"),
-        ("radius", [slip.radius for slip in slips], "nm"),
-        ("phase", [slip.phase for slip in slips], "rad"),
-        ("fraction", [slip.fraction for slip in slips], "1"),
-        *((f"drop_{name}", values, "1") for name, values in drops.items()),
-    ):
-        _put(group, name, np.asarray(values), units)
+    _put(group, "i", pairs[:, 0], "")
+    _put(group, "j", pairs[:, 1], "")
+    for name, units in (("time", "s"), ("radius", "nm"), ("phase", "rad"), ("fraction", "1"), ("healing", "1")):
+        _put(group, name, np.array([getattr(slip, name) for slip in slips], float), units)
+    for name in ("frame", "boundary", "moving", "parent", "duration"):
+        _put(group, name, np.array([getattr(slip, name) for slip in slips], int), "1" if name in ("frame", "duration") else "")
+    for name, units in (("centre", "nm"), ("displacement", "nm"), ("normal", "1")):
+        _put(group, name, np.array([getattr(slip, name) for slip in slips]).reshape(-1, 3), units)
+    for name in ("shape", "kind"):
+        group[name] = [getattr(slip, name) for slip in slips] or np.array([], "S5")
+    for name, values in drops.items():
+        _put(group, f"drop_{name}", values, "1")
+    _put(group, "power", power, "1")
 
 
 def _put(group: h5py.Group, name: str, values: Any, units: str, **options: Any) -> None:

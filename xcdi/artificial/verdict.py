@@ -2,45 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, SupportsFloat, TypedDict
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["ABSENT", "Row", "Truth", "at_least", "at_most", "attribute", "dataset", "missing", "one_of"]
+__all__ = ["ABSENT", "Row", "Skipped", "Truth", "at_least", "at_most", "attribute", "between", "dataset", "missing", "of_stage", "one_of"]
 
 ABSENT = "absent"
-Row = TypedDict("Row", {"name": str, "measured": float | str, "bar": str, "pass": bool})
+Row = TypedDict("Row", {"stage": str, "name": str, "measured": float | str, "bar": str, "pass": bool})
 
 
-def at_least(name: str, measured: float, bar: float) -> Row:
+class Skipped(NamedTuple):
+    """What is not judged, and why."""
+
+    what: str
+    why: str
+
+
+def of_stage(stage: str, judged: Iterable[Row | Skipped]) -> Iterator[Row | Skipped]:
+    """Yield what was judged with `stage` filled in: the part of the analysis that a row is about."""
+    for row in judged:
+        yield row if isinstance(row, Skipped) else {**row, "stage": stage}
+
+
+def at_least(name: str, measured: SupportsFloat, bar: float) -> Row:
     """Return the row of a figure that must reach `bar`.
 
     Examples
     --------
     >>> at_least("overlap", 0.97, 0.95)
-    {'name': 'overlap', 'measured': 0.97, 'bar': '>= 0.95', 'pass': True}
+    {'stage': '', 'name': 'overlap', 'measured': 0.97, 'bar': '>= 0.95', 'pass': True}
     """
-    return {"name": name, "measured": float(measured), "bar": f">= {bar:g}", "pass": bool(measured >= bar)}
+    return _row(name, float(measured), f">= {bar:g}", bool(float(measured) >= bar))
 
 
-def at_most(name: str, measured: float, bar: float) -> Row:
+def at_most(name: str, measured: SupportsFloat, bar: float) -> Row:
     """Return the row of a figure that must stay below `bar`; NaN does not."""
-    return {"name": name, "measured": float(measured), "bar": f"<= {bar:g}", "pass": bool(measured <= bar)}
+    return _row(name, float(measured), f"<= {bar:g}", bool(float(measured) <= bar))
+
+
+def between(name: str, measured: SupportsFloat, low: float, high: float) -> Row:
+    """Return the row of a figure that must lie between two bars.
+
+    Examples
+    --------
+    >>> between("slope", 1.2, 0.95, 1.05)["pass"]
+    False
+    """
+    return _row(name, float(measured), f"{low:g} to {high:g}", bool(low <= float(measured) <= high))
 
 
 def one_of(name: str, measured: str, words: tuple[str, ...]) -> Row:
     """Return the row of a word that must be one of `words`."""
-    return {"name": name, "measured": measured, "bar": " or ".join(words), "pass": measured in words}
+    return _row(name, measured, " or ".join(words), measured in words)
 
 
 def missing(name: str, bar: str) -> Row:
     """Return the row of something that no result holds."""
-    return {"name": name, "measured": ABSENT, "bar": bar, "pass": False}
+    return _row(name, ABSENT, bar, False)
+
+
+def _row(name: str, measured: float | str, bar: str, met: bool) -> Row:
+    return {"stage": "", "name": name, "measured": measured, "bar": bar, "pass": met}
 
 
 def dataset(results: Iterable[h5py.File], path: str) -> NDArray[Any] | None:
@@ -79,6 +108,14 @@ class Truth:
 
     def __getitem__(self, path: str) -> NDArray[Any]:
         return self.file[path][()]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.file
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Settings of the simulation."""
+        return dict(json.loads(self.file["config"][()]))
 
     @cached_property
     def voxel(self) -> float:

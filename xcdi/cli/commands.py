@@ -49,6 +49,7 @@ class Subject(StrEnum):
     beamlines = "beamlines"
     moves = "moves"
     corrections = "corrections"
+    variants = "variants"
     settings = "settings"
     file = "file"
 
@@ -85,15 +86,22 @@ def demo(
 
 @app.command()
 def simulate(
-    name: Annotated[str, typer.Argument(help="what to simulate: particle or speckle")],
+    name: Annotated[str, typer.Argument(help="what to simulate: particle, speckle, catalogue or crystal")],
     out: Annotated[Path, typer.Argument(help="folder of its raw files and truth.h5")],
     profile: Annotated[Profile, typer.Option(help="its size")] = Profile.nano,
     seed: Annotated[int, typer.Option(min=0, help="same seed, same experiment")] = 6,
+    variant: Annotated[str, typer.Option(help="named changes, as standard,dim-0.3 (xcdi show variants)")] = "",
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="one option, as grains=5; may be repeated")] = None,
+    live: Annotated[float | None, typer.Option(min=1e-3, help="let the series grow in OUT, at so many frames per second")] = None,
+    stall: Annotated[list[str] | None, typer.Option(help="live: FRAME:SECONDS, the frame comes late; may be repeated")] = None,
+    lose: Annotated[list[str] | None, typer.Option(help="live: FRAME:COUNT, frames never written; may be repeated")] = None,
+    kill_after: Annotated[int | None, typer.Option(min=1, help="live: frames after which the writer is killed (SIGKILL)")] = None,
 ) -> int:
     """Write the raw detector files of a simulated experiment, and its truth beside them."""
-    from xcdi.cli.simulate import simulate
+    from xcdi.cli.simulate import Order, simulate
 
-    return simulate(name, out, profile.value, seed)
+    order = Order(name, out, profile.value, seed, variant, assignments or [], live, stall or [], lose or [], kill_after)
+    return simulate(order)
 
 
 @app.command()
@@ -171,7 +179,7 @@ def show(
     subject: Annotated[Subject, typer.Argument(help="what to show")],
     name: Annotated[str | None, typer.Argument(help="with settings: the pipeline; with file: the file")] = None,
 ) -> int:
-    """Show what there is: pipelines, beamlines, moves, corrections, settings PIPELINE, file F."""
+    """Show what there is: pipelines, beamlines, moves, corrections, variants, settings PIPELINE, file F."""
     from xcdi.cli.show import show as tell
 
     return tell(subject.value, name)
@@ -179,13 +187,25 @@ def show(
 
 @app.command()
 def plot(
-    results: Annotated[list[Path], typer.Argument(help="result files")],
+    results: Annotated[list[Path], typer.Argument(help="result files, or folders of simulated experiments")],
     out: Annotated[Path | None, typer.Option(help="folder of the pictures; none: beside each result")] = None,
 ) -> int:
     """Draw the pictures of result files."""
     from xcdi.cli.plot import plot as draw
 
     return draw(results, out)
+
+
+@app.command()
+def score(
+    results: Annotated[list[Path], typer.Argument(help="result files of one simulated experiment")],
+    truth: Annotated[Path, typer.Option(help="its truth.h5")],
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="write the rows as JSON too; - for JSON in place of the table")] = None,
+) -> int:
+    """Compare results with the truth of the simulation that they came from."""
+    from xcdi.cli.score import score as compare
+
+    return compare(results, truth, json)
 
 
 @app.command()

@@ -27,7 +27,8 @@ def show(subject: str, name: str | None) -> int:
         return 0
     if name is not None:
         raise XcdiError(f"show {subject} takes no name, got {name!r}")
-    _table({"pipelines": _pipelines, "beamlines": _beamlines, "moves": _moves, "corrections": _corrections}[subject]())
+    tables = {"pipelines": _pipelines, "beamlines": _beamlines, "moves": _moves, "corrections": _corrections, "variants": _variants}
+    _table(tables[subject]())
     return 0
 
 
@@ -54,6 +55,22 @@ def _corrections() -> dict[str, str]:
     from xcdi.stages import corrections
 
     return {name: line for name, line in _offered(corrections).items() if name not in ("apply", "find_bad_pixels")}
+
+
+def _variants() -> dict[str, str]:
+    """Variants of every simulated experiment, and the options that each sets."""
+    from xcdi.artificial import catalogues, crystal, speckle, variants
+
+    bare = (variants.bare.__doc__ or "").partition("\n")[0].removeprefix("Return the options that leave ")
+    rows = {"particle bare": bare}
+    for suite, known in (
+        ("particle", variants.VARIANTS),
+        ("speckle", speckle.SPECKLE_VARIANTS),
+        ("catalogue", catalogues.VARIANTS),
+        ("crystal", crystal.VARIANTS),
+    ):
+        rows |= {f"{suite} {name}": ", ".join(f"{key}={value}" for key, value in options.items()) for name, options in known.items()}
+    return rows
 
 
 def _offered(module: ModuleType) -> dict[str, str]:
