@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
+from xcdi.stages import strain
 from xcdi.stages.imaging import Imaging, image
 
 
@@ -23,9 +24,10 @@ def run(scan: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu
 def summary(result: dict[str, xr.Dataset]) -> str:
     """The numbers a scientist asks for first, in one line."""
     peak, phased, crystal = result["peak"], result["object"], result["crystal"]
-    low, high = np.nanpercentile(crystal.strain, [1, 99])
+    spacing = crystal.attrs["mean_d_spacing_nm"]  # of the object, wherever its peak lies in the box
+    sine = np.sin(np.radians(peak.attrs["two_theta_deg"] / 2)) * peak.attrs["d_spacing_nm"] / spacing
     return (
-        f"2theta {peak.attrs['two_theta_deg']:.2f} deg  d {peak.attrs['d_spacing_nm'] * 10:.3f} A  "
+        f"2theta {2 * np.degrees(np.arcsin(sine)):.2f} deg  d {spacing * 10:.3f} A  "
         f"residual {phased.attrs['residual']:.4f}  agreement {phased.attrs['agreement']:.3f}  "
-        f"strain {low:+.1e} … {high:+.1e}  {result['grains'].sizes['grain']} grains  {phased.attrs['grade']}"
+        f"{strain.told(crystal, phased.attrs['grade'])}  {result['grains'].sizes['grain']} grains  {phased.attrs['grade']}"
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import xarray as xr
 from pydantic import Field
 
 from xcdi.settings import Model
+from xcdi.stages import strain
 from xcdi.stages.avalanches import attribute, find_events, series_offset
 from xcdi.stages.imaging import Imaging, image
 from xcdi.stages.series_correlation import Correlating, correlate
@@ -56,10 +56,9 @@ def run(
 def summary(result: dict[str, xr.Dataset]) -> str:
     """The numbers a scientist asks for first, in one line."""
     phased, crystal, events = result["object"], result["crystal"], result["events"]
-    low, high = np.nanpercentile(crystal.strain, [1, 99])
     largest = f"  largest drop {float(events['drop'].max()):.3f}" if events.sizes["event"] else ""
     return (
-        f"agreement {phased.attrs['agreement']:.3f} ({phased.attrs['grade']})  strain {low:+.1e} … {high:+.1e}  "
+        f"agreement {phased.attrs['agreement']:.3f} ({phased.attrs['grade']})  {strain.told(crystal, phased.attrs['grade'])}  "
         f"{result['grains'].sizes['grain']} grains  {events.sizes['event']} events{largest}"
     )
 

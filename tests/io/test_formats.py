@@ -236,3 +236,29 @@ def test_the_measured_rocking_scan_of_34idc_opens_as_recorded(measured_data):
     np.testing.assert_allclose(np.diff(scan.rocking), 0.005, atol=2e-5)
     assert 0.99 < float(scan.valid.mean()) < 1.0
     assert float(scan.flat.min()) >= 0.1
+
+
+def test_the_dead_time_is_that_of_the_counter_and_only_where_it_is_not_made_up_for(eiger):
+    place = "entry/instrument/detector"
+    with h5py.File(eiger.master, "a") as file:
+        file[f"{place}/detector_readout_time"] = 3e-6  # the pause between frames
+    assert "dead_time_s" not in eiger.open().attrs
+    with h5py.File(eiger.master, "a") as file:
+        file[f"{place}/dead_time"] = 1e-7
+        file[f"{place}/dead_time"].attrs["units"] = "s"
+    assert eiger.open().attrs["dead_time_s"] == 1e-7
+    with h5py.File(eiger.master, "a") as file:
+        file[f"{place}/countrate_correction_applied"] = 1
+    assert "dead_time_s" not in eiger.open().attrs
+
+
+def test_files_without_frames_are_no_scans_unless_none_has_any(tmp_path):
+    with h5py.File(tmp_path / "one.h5", "w") as file:
+        file["entry/data/data"] = np.zeros((3, 4, 5), np.uint16)
+    with h5py.File(tmp_path / "truth.h5", "w") as file:
+        file["seed"] = 1
+    (tmp_path / "torn.h5").write_bytes(b"not HDF5")
+    assert xcdi.io.list_scans(tmp_path, "demo_stack") == ["one", "torn"]
+    (tmp_path / "one.h5").unlink()
+    (tmp_path / "torn.h5").unlink()
+    assert xcdi.io.list_scans(tmp_path, "demo_stack") == ["truth"]

@@ -163,3 +163,18 @@ def test_one_grain_has_no_boundary():
     assert table.sizes["grain"] == 1
     assert pairs.sizes["boundary"] == 0
     assert float(table.strain[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_an_unreliable_object_keeps_its_grains_and_loses_their_numbers():
+    done, table, pairs = strain.grains(two_grains(3e-3, 4e-3))
+    blank, none = strain.without_statistics(table, pairs)
+    assert list(blank.grain) == [1, 2]
+    np.testing.assert_array_equal(blank.volume_nm3, table.volume_nm3)
+    np.testing.assert_array_equal(none.area_nm2, pairs.area_nm2)
+    for name in ("strain", "tilt_1", "tilt_2"):
+        assert np.isnan(blank[name]).all()
+        assert np.isnan(none[f"d_{name}"]).all()
+        assert blank[name].attrs["units"] == table[name].attrs["units"]
+    assert np.isnan(none.phase_jump).all()
+    assert strain.told(done, "unreliable").startswith("no strain")
+    assert strain.told(done, "good").startswith("strain ")

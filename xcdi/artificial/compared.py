@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from xcdi.artificial import oblique
 from xcdi.artificial.align import align, fit_window, on_grid, to_image, to_wave
 from xcdi.artificial.cases import Case, case_of
 from xcdi.artificial.verdict import Truth, attribute, dataset
@@ -103,7 +104,9 @@ class Compared:
         rho = np.nan_to_num(amplitude * np.exp(1j * np.nan_to_num(phase))).astype(np.complex64)
         if not rho.any():
             return None
-        found = align(rho, on_grid(self.truth["amplitude_data_frame"], self.truth["geometry/q_basis"], x, y, z))
+        steps = self.truth["geometry/q_basis"]
+        upright = not np.any(steps[[0, 2], 1]) and not np.any(steps[1, [0, 2]])
+        found = align(rho, (on_grid if upright else oblique.image)(self.truth["amplitude_data_frame"], steps, x, y, z))
         offsets = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in rho.shape), indexing="ij"), axis=-1)
         size = np.array([axis[1] - axis[0] for axis in (z, y, x)])
         support = self["entry_1/support"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,9 +85,7 @@ def simulate(
     return out
 
 
-def simulate_particle(
-    folder: Path, profile_name: str, seed: int, options: dict[str, Any], variant: str, *, tell: Tell = silent
-) -> None:
+def simulate_particle(folder: Path, profile_name: str, seed: int, options: dict[str, Any], variant: str, *, tell: Tell = silent) -> None:
     """Write rocking scans, series and truth of one particle into `folder`."""
     p = profiles.profile(profile_name, **variants.variant(profile_name, variant) | options)
     scattering.check_window(p)
@@ -121,7 +120,9 @@ def simulate_particle(
     )
     for peak in peaks:
         if peak.clean is not None:
-            Path(peak.clean.filename).unlink()
+            scratch = Path(peak.clean.file.filename)
+            peak.clean.file.close()
+            scratch.unlink()
 
 
 class Setup(NamedTuple):
@@ -183,10 +184,11 @@ def _rocking(setup: Setup, name: str, hkl: tuple[int, int, int], s: Sampling, rn
 
 def _series(
     setup: Setup, name: str, hkl: tuple[int, int, int], s: Sampling, rng: np.random.Generator, rolled: NDArray[Any] | None
-) -> np.memmap[Any, Any]:
+) -> h5py.Dataset:
     """Write the series of a peak; return the noise-free frames of the series' box [photons], which stay on disk."""
     p, beam = setup.p, setup.series_beam
-    clean = np.lib.format.open_memmap(setup.folder / f"{name}.npy", "w+", np.float32, (p.frames, p.series_box, p.series_box))
+    scratch = h5py.File(setup.folder / f"{name}.scratch", "w")
+    clean = scratch.create_dataset("clean", (p.frames, p.series_box, p.series_box), "f4", chunks=(1, p.series_box, p.series_box))
     box = _box_in_window(p, p.series_box)
     others = setup.spots if hkl == p.reflections[0] else []
 

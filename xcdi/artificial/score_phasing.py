@@ -90,8 +90,8 @@ def _statistics(seen: Compared) -> Iterator[str]:
 
 def _resolution_rows(seen: Compared) -> Iterator[Row | Skipped]:
     prtf, q, steps, image = seen["entry_1/image_1/prtf"], seen["entry_1/image_1/q"], seen["entry_1/image_1/q_basis"], seen.image
-    if prtf is None or q is None or steps is None or image is None or seen.case.overlap is None:
-        yield Skipped("resolution", "no result holds a PRTF, or nothing is asked of this case")
+    if prtf is None or q is None or steps is None or image is None or seen.case.overlap is None or seen.unreliable:
+        yield Skipped("resolution", "no result holds a PRTF, or its object is unreliable or of a hard case")
         return
     ratio = crossing(q, _true_transfer(image, q, steps)) / crossing(q, prtf)
     yield between("resolution by PRTF, over that with the true phases", ratio, 1 - RESOLUTION, 1 + RESOLUTION)

@@ -108,10 +108,15 @@ def _write_peak(group: h5py.Group, p: Profile, peak: Peak) -> None:
     _write_geometry(group.create_group("geometry"), p, peak)
     _write_field(group, p, peak.field)
     if peak.clean is not None and peak.clean.size <= CLEAN_VALUES:
-        _put(group, "clean", peak.clean, "photons", chunks=(1, *peak.clean.shape[1:]), **SQUEEZED)
-        group["clean"].attrs["box"] = _corners(p, p.series_box)
+        _copy(peak.clean, group.create_dataset("clean", peak.clean.shape, "f4", chunks=(1, *peak.clean.shape[1:]), **SQUEEZED))
+        group["clean"].attrs["units"], group["clean"].attrs["box"] = "photons", _corners(p, p.series_box)
     for name, values in peak.drops.items():
         _put(group, f"drops/{name}", values, "1")
+
+
+def _copy(source: h5py.Dataset, target: h5py.Dataset, block: int = 64) -> None:
+    for start in range(0, len(source), block):
+        target[start : start + block] = source[start : start + block]
 
 
 def _write_particle(file: h5py.File, particle: Particle) -> None:
@@ -188,9 +193,7 @@ def _write_field(group: h5py.Group, p: Profile, field: NDArray[np.complex128]) -
         group[name].attrs["box"] = _corners(p, p.box)
 
 
-def _write_events(
-    group: h5py.Group, slips: Sequence[Slip], drops: Mapping[str, NDArray[np.float64]], power: NDArray[np.float64]
-) -> None:
+def _write_events(group: h5py.Group, slips: Sequence[Slip], drops: Mapping[str, NDArray[np.float64]], power: NDArray[np.float64]) -> None:
     pairs = np.array([slip.grains for slip in slips], int).reshape(-1, 2)
     _put(group, "i", pairs[:, 0], "")
     _put(group, "j", pairs[:, 1], "")

@@ -134,8 +134,10 @@ def hot_pixels(total: Array, *, ratio: float = 5.0, sigmas: float = 8.0) -> Arra
     return seen > bound + sigmas * np.sqrt(bound + 1)
 
 
-def dead_pixels(total: Array, *, expected: float = 30.0) -> Array:
+def dead_pixels(total: Array, *, expected: float = 16.0) -> Array:
     """Pixels that stayed at zero among neighbours whose median is at least `expected` counts.
+
+    A live pixel that expects 16 counts shows none with a chance of 1e-7, rarer than one in 4 million pixels.
 
     Examples
     --------

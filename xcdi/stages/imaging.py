@@ -60,6 +60,8 @@ def image(scan: xr.Dataset, how: Imaging, *, seed: int, device: str = "cpu", wor
     phased = phasing.reconstruct(peak, how.recipe, seed=seed, device=device, workers=workers)
     crystal = strain.field(geometry.to_lab(phased, voxel_nm=how.voxel_nm))
     crystal, grains, boundaries = strain.grains(crystal)
+    if phased.attrs["grade"] == "unreliable":
+        grains, boundaries = strain.without_statistics(grains, boundaries)
     return {"peak": peak, "object": phased, "crystal": crystal, "grains": grains, "boundaries": boundaries}
 
 

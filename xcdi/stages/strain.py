@@ -13,7 +13,7 @@ from xcdi.kernels import geometry, strain
 from xcdi.kernels.avalanches import grains as grain_kernel
 from xcdi.schema import CRYSTAL, LAB, require
 
-__all__ = ["field", "grains"]
+__all__ = ["field", "grains", "told", "without_statistics"]
 
 AXES = ["x", "y", "z"]
 UNITS = {"strain": "1", "tilt_1": "rad", "tilt_2": "rad"}
@@ -146,6 +146,24 @@ def _boundary_table(pairs: list[grain_kernel.Boundary], table: xr.Dataset, middl
             error = table[f"{name}_error"].to_numpy()
             values[f"d_{name}_error"] = ("boundary", np.hypot(error[i - 1], error[j - 1]), {"units": unit})
     return xr.Dataset(values, {"axis": AXES})
+
+
+def told(crystal: xr.Dataset, grade: str) -> str:
+    """The range of strain in words; of an unreliable object none."""
+    if grade == "unreliable":
+        return "no strain: the object is unreliable"
+    low, high = np.nanpercentile(crystal.strain, [1, 99])
+    return f"strain {low:+.1e} … {high:+.1e}"
+
+
+def without_statistics(grains: xr.Dataset, boundaries: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """Blank every number that only a reliable object can give; which grains there are, and where, stays."""
+    note = {"note": "the object is unreliable: no strain, tilt or phase jump is given"}
+    tables = []
+    for table in (grains, boundaries):
+        doubtful = [name for name in table.data_vars if str(name).removeprefix("d_").startswith((*UNITS, "phase"))]
+        tables.append(table.assign({name: xr.full_like(table[name], np.nan) for name in doubtful}).assign_attrs(note))
+    return tables[0], tables[1]
 
 
 def _notes(crystal: xr.Dataset, q_mean: Array, breaks: int) -> dict[str, Any]:

@@ -46,7 +46,7 @@ STANDARD: dict[str, tuple[Quantity, ...]] = {
     "centre_column": (_at(f"{DETECTOR}/beam_center_x", "px"),),
     "frame_time": (_at(f"{DETECTOR}/frame_time", "s"),),
     "count_time": (_at(f"{DETECTOR}/count_time", "s"),),
-    "dead_time": (_at(f"{DETECTOR}/detector_readout_time", "s"),),
+    "dead_time": (_at(f"{DETECTOR}/dead_time", "s"),),  # of a counter after a photon; not the pause between frames
     **{f"motor:{name}": (_at(f"/entry/sample/goniometer/{name}", "deg"),) for name in ("omega", "chi", "kappa", "phi")},
 }
 
@@ -107,9 +107,16 @@ def _open(master: Path, scan: str, beamline: Beamline, *, frames_per_chunk: int,
             masks=tuple(_masks(sources, beamline)),
             saturation=_saturation(sources),
             start_time=text(sources, f"{SPECIFIC}/data_collection_date") or text(sources, "/entry/start_time"),
-            standard=STANDARD,
+            standard=_standard(sources),
         )
         return assemble(found, master, scan, beamline, frames_per_chunk=frames_per_chunk, growing=growing)
+
+
+def _standard(sources: Sources) -> dict[str, tuple[Quantity, ...]]:
+    """Where numbers stand; without the dead time if the detector has made up for it already."""
+    applied = [array(sources, f"{place}/countrate_correction_applied") for place in (DETECTOR, SPECIFIC)]
+    done = any(found is not None and np.ravel(found[0])[0] for found in applied)
+    return {name: places for name, places in STANDARD.items() if not (done and name == "dead_time")}
 
 
 def _stack(sources: Sources, beamline: Beamline, growing: bool) -> Stack:
@@ -175,7 +182,7 @@ def _expected(sources: Sources) -> int | None:
 
 def _saturation(sources: Sources) -> float | None:
     """Largest count whose correction for lost photons can be trusted."""
-    for name in (f"{SPECIFIC}/countrate_correction_count_cutoff", f"{DETECTOR}/saturation_value"):
+    for name in (f"{DETECTOR}/saturation_value", f"{SPECIFIC}/countrate_correction_count_cutoff"):
         found = array(sources, name)
         if found is not None:
             return float(np.ravel(found[0])[0])

@@ -26,16 +26,26 @@ BAD = 0x0000FFFF  # bits of a pixel mask that reject a pixel: NXdetector of the 
 
 
 def list_scans(path: Path, beamline: Beamline) -> list[str]:
-    """Names of the scans in a file, or of the files in a folder if each holds one scan."""
+    """Names of the scans in a file, or of the files in a folder if each holds one scan; files of other things beside them are none."""
     before, mark, after = beamline.layout.counts.strip("/").partition("{scan}")
     if path.is_dir():
-        return [] if mark else sorted(p.stem for p in path.iterdir() if p.suffix in ENDINGS)
+        files = [] if mark else sorted(p for p in path.iterdir() if p.suffix in ENDINGS)
+        return [p.stem for p in [p for p in files if _may_hold(p, before)] or files]
     with open_file(path) as file:
         if not mark:
             return [path.stem]
         group = file.get(before) if before else file
         names = list(group) if isinstance(group, h5py.Group) else []
         return [name for name in names if locate(file, f"/{before}{name}{after}", root=path.parent) is not None]
+
+
+def _may_hold(path: Path, counts: str) -> bool:
+    """Whether a file has frames, or cannot be read, which is to be told when its turn comes."""
+    try:
+        with open_file(path) as file:
+            return locate(file, f"/{counts}", root=path.parent) is not None
+    except XcdiError:
+        return True
 
 
 def open_scan(path: Path, scan: str, beamline: Beamline, *, frames_per_chunk: int = 50) -> xr.Dataset:
