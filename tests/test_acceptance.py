@@ -17,7 +17,7 @@ from acceptance_cases import CASES, STATISTICS, case  # noqa: E402
 from acceptance_rows import ROWS  # noqa: E402
 from acceptance_verdict import at_least, at_most, judged, within  # noqa: E402
 
-IMAGING = {"cc": 0.97, "agreement": 0.95, "iou": 0.95, "n_good": 6, "starts": 8, "grade": "good", "statistics": True}
+IMAGING = {"overlap": 0.97, "agreement": 0.95, "shape_overlap": 0.95, "n_good": 6, "starts": 8, "grade": "good", "statistics": True}
 TRUE = {"frame": [100, 200], "kind": ["main", "main"], "drop_N3": [0.2, 0.2], "drop_N5": [0.2, 0.2], "fraction": [0.1, 0.1]}
 
 
@@ -58,7 +58,7 @@ def test_every_function_of_the_statistics_is_a_case():
 @pytest.mark.parametrize(("cc", "passed"), [(0.97, True), (0.94, False), (float("nan"), False)])
 def test_one_seed_below_the_bar_fails_the_row(tmp_path, cc, passed):
     for seed in range(1, 6):
-        write(tmp_path, "easy", seed, {"imaging": IMAGING | {"cc": cc if seed == 3 else 0.97}})
+        write(tmp_path, "easy", seed, {"imaging": IMAGING | {"overlap": cc if seed == 3 else 0.97}})
     verdict = report.judge(row("phasing easy"), tmp_path, "v")
     assert verdict.passed is passed
     assert ("misses: cc (1 of 5)" in verdict.note) is not passed
@@ -73,19 +73,19 @@ def test_one_bad_particle_in_five_is_allowed_where_the_row_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cc", "grade", "statistics", "passed"),
+    ("cc", "grade", "true", "statistics", "passed"),
     [
-        (0.97, "good", True, True),
-        (0.87, "good", True, False),
-        (0.87, "limited", True, True),
-        (0.5, "limited", True, False),
-        (0.5, "unreliable", True, False),
-        (0.5, "unreliable", False, True),
+        (0.97, "good", True, True, True),
+        (0.87, "good", False, True, False),
+        (0.5, "unreliable", True, True, False),
+        (0.5, "unreliable", True, False, True),
     ],
 )
-def test_a_hard_case_asks_for_a_true_grade(tmp_path, cc, grade, statistics, passed):
+def test_a_hard_case_asks_for_a_true_grade(tmp_path, cc, grade, true, statistics, passed):
     for seed in (1, 2):
-        write(tmp_path, "tilt-1.0", seed, {"imaging": IMAGING | {"cc": cc, "grade": grade, "statistics": statistics}})
+        write(
+            tmp_path, "tilt-1.0", seed, {"imaging": IMAGING | {"overlap": cc, "grade": grade, "grade_true": true, "statistics": statistics}}
+        )
     assert report.judge(row("phasing hard", "tilt 1.0"), tmp_path, "v").passed is passed
 
 

@@ -101,3 +101,28 @@ def test_unknown_profiles_and_options_are_told():
         profile("nanno")
     with pytest.raises(XcdiError, match=r"evnts: no such setting; did you mean 'events'"):
         profile("nano", evnts=False)
+
+
+@pytest.mark.parametrize("name", ["grain-0", "grain-1", "poly-0", "poly-1"])
+def test_a_hard_object_is_the_same_whatever_the_seed_and_strained_as_its_phase_is(name):
+    p = profile("pico", object=name, size_nm=(700.0, 700.0, 700.0), events=False)
+    one, other = (particle.build(p, streams(seed)) for seed in (0, 1))
+    np.testing.assert_array_equal(one.rho, other.rho)
+    assert (one.label > 0).any()
+    wave = np.exp(-1j * one.q_peak * one.displacement)
+    slopes = -np.stack([(wave.conj() * g).imag for g in np.gradient(wave, p.voxel_nm)[::-1]]) / one.q_peak
+    inside = one.label > 0
+    np.testing.assert_allclose(np.tensordot(one.directions[0], slopes, 1)[inside], one.distortion[0, 0][inside], atol=1e-7)
+    assert np.isfinite(one.distortions).all()
+
+
+@pytest.mark.parametrize("shape", ["sphere", "ellipsoid", "touching", "corner"])
+def test_every_shape_stays_inside_its_size(shape):
+    p = profile("pico", shape=shape, events=False)
+    grown = particle.build(p, streams(0))
+    points = grown.axes.points()[grown.label > 0]
+    assert (abs(points) <= np.array(p.size_nm) / 2 + p.voxel_nm).all()
+    share = len(points) * p.voxel_nm**3 / np.prod(p.size_nm)
+    assert 0.25 < share < 0.75
+    if shape == "corner":
+        assert (points / p.size_nm).sum(axis=1).max() < 0.55 < -(points / p.size_nm).sum(axis=1).min()

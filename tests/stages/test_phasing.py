@@ -276,6 +276,12 @@ def test_a_box_just_over_the_edge_is_moved_in_and_one_far_over_refused():
         phasing.crop_to_peak(scan, (16, 120, 40))
 
 
+def test_a_box_chosen_for_a_peak_far_off_the_middle_stays_in_the_data():
+    scan = scan_with_peak(at=(6, 40, 55))
+    start, stop = json.loads(phasing.crop_to_peak(scan).attrs["box"])["frame"]
+    assert 0 <= start <= 6 < stop <= scan.sizes["frame"]
+
+
 def test_a_scan_without_q_says_what_to_run():
     scan = scan_with_peak().drop_vars("q_basis")
     with pytest.raises(SchemaError, match=r"run stages\.geometry\.with_q"):

@@ -270,7 +270,8 @@ def _odd(p: Profile, axes: Axes, points: Grid, rng: dict[str, np.random.Generato
     count = len(sites)
     cell = np.maximum(label - 1, 0).astype(np.int16)
     means = np.zeros((count, 3, 3))
-    means[:, 0] = [[row[label == g + 1].mean() for row in distortion[0]] for g in range(count)]
+    for grain in np.unique(label[label > 0]):
+        means[grain - 1, 0] = distortion[0][:, label == grain].mean(axis=1)
     return Particle(
         axes=axes,
         amplitude=amplitude,

@@ -138,14 +138,14 @@ def crop_to_peak(scan: xr.Dataset, box: Sequence[int] | None = None) -> xr.Datas
 
     Notes
     -----
-    A box that would leave the data by up to an eighth of its length is moved back
-    into them; the peak then lies off its middle, which only adds a phase ramp.
+    A box that would leave the data is moved back into them, one that was asked for by an eighth of its
+    length at most; the peak then lies off its middle, which only adds a phase ramp.
     """
     require(scan, "counts", "valid")
     if "q_basis" not in scan or "peak_index" not in scan.attrs:
         raise SchemaError("the scan has no 'q_basis' and 'peak_index'; run stages.geometry.with_q on it first")
     centre = tuple(int(i) for i in scan.attrs["peak_index"])
-    cut = _cut(scan, centre, tuple(box) if box is not None else _box(scan, centre))
+    cut = _cut(scan, centre, _box(scan, centre), most=1.0) if box is None else _cut(scan, centre, tuple(box), most=1 / 8)
     part = scan.isel(cut).drop_vars(["q_basis", "q_peak"]).load()
     valid = _trusted(part)
     if not (part.counts.to_numpy()[valid] > 0).any():
@@ -228,15 +228,15 @@ def _box(scan: xr.Dataset, centre: Sequence[int]) -> tuple[int, ...]:
     return tuple(friendly(min(2 * (f + 1), LONGEST, scan.sizes[dim])) for f, dim in zip(far, DIMS, strict=True))
 
 
-def _cut(scan: xr.Dataset, centre: Sequence[int], box: tuple[int, ...]) -> dict[str, slice]:
-    """Slices of a box around `centre`, moved into the data if it leaves them by less than an eighth."""
+def _cut(scan: xr.Dataset, centre: Sequence[int], box: tuple[int, ...], *, most: float) -> dict[str, slice]:
+    """Slices of a box around `centre`, moved into the data by no more than the part `most` of its length."""
     if len(box) != 3 or min(box) < 2:
         raise XcdiError(f"box is {box}, expected three lengths along frame, y, x of at least 2")
     cut = {}
     for dim, middle, n in zip(DIMS, centre, box, strict=True):
         start, size = middle - n // 2, scan.sizes[dim]
         inside = min(max(start, 0), size - n)
-        if n > size or abs(inside - start) > n // 8:
+        if n > size or abs(inside - start) > most * n:
             raise XcdiError(
                 f"a box of {box} around the peak at {tuple(centre)} leaves the data along {dim!r} "
                 f"({start}:{start + n} of {size}); choose a smaller box"
