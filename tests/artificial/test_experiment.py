@@ -1,5 +1,7 @@
 import hashlib
 import json
+import subprocess
+import sys
 
 import h5py
 import hdf5plugin
@@ -155,3 +157,16 @@ def test_what_cannot_be_made_is_told(tmp_path):
     with pytest.raises(XcdiError, match="no profile 'picco'"):
         simulate("particle", tmp_path / "new", profile="picco")
     assert not list((tmp_path / "new").iterdir())
+
+
+@pytest.mark.parametrize("command", [["particle", "--variant", "three-peaks", "--set", "frames=8"], ["crystal", "--variant", "inclined"]])
+def test_any_number_of_workers_writes_the_same_bytes(command, tmp_path):
+    digests = []
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        program = "import sys; from xcdi.cli import main; sys.exit(main(sys.argv[1:]))"
+        words = ["simulate", *command, "--profile", "pico", "--workers", str(workers)]
+        subprocess.run([sys.executable, "-c", program, *words[:2], str(out), *words[2:]], check=True, capture_output=True)
+        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()})
+    assert digests[0] == digests[1]
+    assert "truth.h5" in digests[0]

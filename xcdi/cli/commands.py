@@ -96,8 +96,13 @@ def simulate(
     stall: Annotated[list[str] | None, typer.Option(help="live: FRAME:SECONDS, the frame comes late; may be repeated")] = None,
     lose: Annotated[list[str] | None, typer.Option(help="live: FRAME:COUNT, frames never written; may be repeated")] = None,
     kill_after: Annotated[int | None, typer.Option(min=1, help="live: frames after which the writer is killed (SIGKILL)")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="threads [default: every core]; the bytes are the same")] = None,
 ) -> int:
     """Write the raw detector files of a simulated experiment, and its truth beside them."""
+    from xcdi.cli.output import usable_cores
+    from xcdi.jobs.setup import use_threads
+
+    use_threads(workers or usable_cores(), blas=workers or usable_cores())
     from xcdi.cli.simulate import Order, simulate
 
     order = Order(name, out, profile.value, seed, variant, assignments or [], live, stall or [], lose or [], kill_after)
