@@ -190,7 +190,7 @@ def test_an_8_bit_counter_starts_anew_after_255():
     wide, narrow = (profile("pico", rollover=over, **options) for over in (False, True))
     rolled, faulty, valid = np.zeros(4, int), drawn(wide), ~masked_pixels(wide)
     full = exposed(wide, faulty, mean=250.0, frames=4)
-    counts = exposed(narrow, faulty, mean=250.0, frames=4, rolled=rolled)
+    counts = exposed(narrow, faulty, mean=250.0, frames=4, over=rolled)
     assert counts.dtype == np.uint8
     np.testing.assert_array_equal(counts[:, valid], full[:, valid] % 256)
     assert (counts[:, ~valid] == 255).all()

@@ -41,3 +41,13 @@ def test_windows_end_at_the_neighbouring_event():
 def test_one_frame_alone_cannot_be_measured():
     frames = np.repeat(np.random.default_rng(3).random((1, 7, 5)), 12, axis=0)
     assert np.isnan(drops(frames, [1, 6])["N4"]).tolist() == [True, False]
+
+
+def test_frames_in_which_an_event_still_goes_on_are_left_out():
+    rng = np.random.default_rng(4)
+    a, b, c = (speckled(rng) for _ in range(3))
+    turning = [a * (1 - w) + b * w for w in np.linspace(0.2, 0.8, 5)]
+    frames = np.stack([a] * 10 + turning + [b] * 8 + [c] * 10)  # from frame 10, over 6 frames, then at once at frame 23
+    quick = np.stack([a] * 10 + [b] * 8 + [c] * 10)
+    envelope_free = drops(frames, [10, 23], [6, 1])["N4"]
+    np.testing.assert_allclose(envelope_free, drops(quick, [10, 18])["N4"], atol=1e-9)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xcdi.artificial import drops, particle, scattering, schedules, slips
-from xcdi.artificial.instrument import sampling
+from xcdi.artificial.instrument import reciprocal_vector, sampling
 from xcdi.artificial.motion import Motion
 from xcdi.artificial.profiles import profile
 from xcdi.artificial.streams import streams
@@ -55,6 +55,23 @@ def test_a_slip_by_a_whole_period_is_invisible_and_has_no_drop():
     for name, values in drops.drops(frames, [e.frame for e in events]).items():
         assert values[number] == pytest.approx(0, abs=1e-6), name
         assert np.delete(values, number).max() > 1e-3
+
+
+def test_it_is_invisible_in_every_peak():
+    p, _, events = drawn(event_pattern="perfect", event_spacing=20, slow="off", frames=60, reflections=((1, 1, 1), (0, 0, 2), (1, 1, -1)))
+    slip = next(e for e in events if e.kind == "perfect")
+    for hkl in p.reflections:
+        turns = reciprocal_vector(p, hkl) @ slip.displacement / (2 * np.pi)
+        assert turns == pytest.approx(round(turns), abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", ["slab", "grain"])
+def test_all_of_a_boundary_heals_where_all_of_it_slipped(shape):
+    _, grown, events = drawn(event_pattern="even", event_shape=shape, annealing=0.15, frames=70)
+    face = particle.boundaries(grown)[events[0].boundary]
+    gain = slips.healed(grown, events[0])
+    nearest = [abs(grown.axes.points() - voxel).sum(axis=-1).argmin() for voxel in face.voxels[::7]]
+    assert (gain.ravel()[nearest] > 1).all()
 
 
 @pytest.mark.parametrize("shape", ["ball", "slab", "grain"])

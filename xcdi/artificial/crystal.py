@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from xcdi.artificial import goniometer, oblique
 from xcdi.artificial.choices import chosen
+from xcdi.artificial.dislocations import BURGERS
 from xcdi.artificial.goniometer import Camera, Pose
 from xcdi.artificial.instrument import HC_KEV_NM, Sampling
 from xcdi.artificial.particle import Axes
@@ -32,7 +33,6 @@ Grid = NDArray[Any]
 BEAM_COUNTS = 1e6  # of the monitor in a frame
 FAINT = 1e-3  # amplitude that counts as nothing
 CORNER = 0.625  # distance of the outermost corner of the truncated octahedron, per size
-BURGERS = ((1, 1, 0), (1, 0, 1), (0, 1, 1), (1, -1, 0), (1, 0, -1), (0, 1, -1))  # times a / 2: fcc
 
 
 class Crystal(Model):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xcdi.artificial.faults import Faults, box_of, faults
+from xcdi.artificial.faults import Faults, box_of, faults, rocking_faults
 from xcdi.artificial.instrument import beam_centre, masked_pixels
 from xcdi.artificial.profiles import Profile
 
@@ -24,13 +24,14 @@ __all__ = [
     "faults",
     "frame_dtype",
     "registered",
+    "rocking_faults",
     "sentinel",
 ]
 
 READOUT_S = 3e-6  # between two frames
 OWN_RATE = 0.07 / 3600  # the detector's own counts per pixel and second
 MONITOR = 1e6
-TOP_UP_S, TOP_UP_DEPTH = 120.0, 0.01
+TOP_UP_S = 120.0
 FLICKER_SHARE = 0.2
 RING_WIDTH = 0.15  # radial sd in units of the box
 
@@ -76,7 +77,7 @@ def beam(p: Profile, frames: int, rng: np.random.Generator, *, jump: float = 0.0
         Relative change from the middle frame on.
     """
     time = np.arange(frames) * p.frame_time_s
-    saw = TOP_UP_DEPTH * (0.5 - time / TOP_UP_S % 1.0)
+    saw = p.top_up * (0.5 - time / TOP_UP_S % 1.0)
     intensity = (1 + p.monitor_noise * rng.standard_normal(frames)) * (1 + saw)
     intensity[frames // 2 :] *= 1 + jump
     return Beam(intensity, rng.poisson(MONITOR * intensity).astype(np.float64))
@@ -126,7 +127,7 @@ def expose(
     rng: np.random.Generator,
     *,
     hkl: tuple[int, int, int] | None = None,
-    rolled: NDArray[Any] | None = None,
+    over: NDArray[Any] | None = None,
 ) -> Iterator[NDArray[Any]]:
     """Yield the frames of the whole detector, also those that will be lost.
 
@@ -142,8 +143,8 @@ def expose(
         Source of the counting noise; every cause of counts draws from a child of it.
     hkl : tuple of int, optional
         Reflection that the detector looks at, by default the first.
-    rolled : array of int, shape (frame,), optional
-        Filled, in place, with the number of pixels whose counter rolled over in each frame.
+    over : array of int, shape (frame,), optional
+        Filled, in place, with the number of pixels whose counter came to its limit in each frame: stopped there or rolled over.
 
     Yields
     ------
@@ -166,9 +167,9 @@ def expose(
         if number in faulty.dropped:
             yield np.zeros(p.detector, frame_dtype(p))
             continue
-        frame, over = _counted(frame, masked, p)
-        if rolled is not None:
-            rolled[number] = over
+        frame, full = _counted(frame, masked, p)
+        if over is not None:
+            over[number] = full
         yield frame
 
 
@@ -209,12 +210,11 @@ def _misbehave(frame: NDArray[np.uint32], number: int, p: Profile, faulty: Fault
 
 
 def _counted(frame: NDArray[np.uint32], masked: NDArray[np.bool_], p: Profile) -> tuple[NDArray[Any], int]:
-    """What the counter shows, and how many pixels rolled over."""
-    over = 0
+    """What the counter shows, and in how many pixels it came to its limit."""
+    full = int(np.count_nonzero((frame > (sentinel(p) if p.rollover else p.cutoff - 1)) & ~masked))
     if p.rollover:
-        over = int(np.count_nonzero((frame > sentinel(p)) & ~masked))
         frame = frame.astype(np.uint8)  # keeps the lowest bits, as the counter does
     else:
         np.minimum(frame, p.cutoff, out=frame)
     np.copyto(frame, sentinel(p), where=masked)
-    return frame, over
+    return frame, full

@@ -78,13 +78,14 @@ def drops(
         or frames of one side have nothing in common.
     """
     envelope = _envelope(_mean(frames), sigma)
-    ends = [0, *events, len(frames)]
     waits = [1] * len(events) if durations is None else durations
+    ends = [*events[1:], len(frames)]
+    starts = [0, *(frame + wait - 1 for frame, wait in zip(events, waits, strict=True))]
     found = []
     for k, (frame, wait) in enumerate(zip(events, waits, strict=True)):
         settled = frame + wait - 1
-        before = frames[max(ends[k], frame - window) : frame]
-        after = frames[settled : min(ends[k + 2], settled + window)]
+        before = frames[max(starts[k], frame - window) : frame]
+        after = frames[settled : min(ends[k], settled + window)]
         found.append(_drops(np.asarray(before, np.float64), np.asarray(after, np.float64), envelope))
     return {name: np.array([one[name] for one in found]) for name in NORMALISATIONS}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
@@ -12,13 +12,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xcdi.artificial import catalogues, crystal, detector, files, motion, particle, profiles, scattering, slips, speckle, truth, variants
+from xcdi.artificial import catalogues, crystal, detector, files, profiles, scattering, speckle, truth, variants
 from xcdi.artificial.drops import drops
 from xcdi.artificial.instrument import Sampling, sampling, series_angle_deg, tag
 from xcdi.artificial.profiles import Profile
 from xcdi.artificial.replay import put_in_place
-from xcdi.artificial.spots import Spot, spots
-from xcdi.artificial.streams import streams
+from xcdi.artificial.scene import Scene, counting, drawn
 from xcdi.artificial.telling import Tell, silent
 from xcdi.errors import XcdiError, suggest
 
@@ -89,35 +88,9 @@ def simulate_particle(folder: Path, profile_name: str, seed: int, options: dict[
     """Write rocking scans, series and truth of one particle into `folder`."""
     p = profiles.profile(profile_name, **variants.variant(profile_name, variant) | options)
     scattering.check_window(p)
-    rng = streams(seed)
-    grown = particle.build(p, rng)
-    events = slips.draw(p, grown, rng)
-    setup = Setup(
-        folder,
-        p,
-        grown,
-        events,
-        motion.draw(p, rng["motion"]),
-        detector.faults(p, [slip.frame for slip in events], rng),
-        detector.beam(p, p.angles, rng["beam"]),
-        detector.beam(p, p.frames, rng["beam"], jump=p.beam_jump),
-        spots(p, grown),
-        tell,
-    )
-    rolled = np.zeros(p.frames, int)
-    peaks = [_measured(setup, number, rng, rolled) for number in range(len(p.reflections))]
-    truth.write_truth(
-        folder / "truth.h5",
-        p=p,
-        seed=seed,
-        particle=grown,
-        peaks=peaks,
-        slips=events,
-        motion=setup.moved,
-        faulty=setup.faulty,
-        spots=setup.spots,
-        rolled=rolled,
-    )
+    scene = drawn(p, seed)
+    peaks = [_measured(folder, scene, number, tell) for number in range(len(p.reflections))]
+    truth.write_truth(folder / "truth.h5", scene, peaks)
     for peak in peaks:
         if peak.clean is not None:
             scratch = Path(peak.clean.file.filename)
@@ -125,88 +98,82 @@ def simulate_particle(folder: Path, profile_name: str, seed: int, options: dict[
             scratch.unlink()
 
 
-class Setup(NamedTuple):
-    """What all scans of one experiment share."""
+def _measured(folder: Path, scene: Scene, number: int, tell: Tell) -> truth.Peak:
+    """Write the scans of the reflection `number`, and return what is known of it."""
+    p, hkl = scene.p, scene.p.reflections[number]
+    look = Look(folder, scene, number, sampling(p, hkl), tell)
+    field, full = _rocking(look)
+    if abs(np.deg2rad(series_angle_deg(p)) - look.sampling.angle) > VISIBLE:
+        return truth.Peak(hkl, look.sampling, field, None, {}, full, np.empty(0, int))
+    clean, over = _series(look)
+    marks = [slip.frame for slip in scene.events], [slip.duration for slip in scene.events]
+    return truth.Peak(hkl, look.sampling, field, clean, drops(clean, *marks), full, over)
+
+
+class Look(NamedTuple):
+    """The detector at one of the reflections."""
 
     folder: Path
-    p: Profile
-    grown: particle.Particle
-    events: Sequence[slips.Slip]
-    moved: motion.Motion
-    faulty: detector.Faults
-    rocking_beam: detector.Beam
-    series_beam: detector.Beam
-    spots: Sequence[Spot]
+    scene: Scene
+    number: int
+    sampling: Sampling
     tell: Tell
 
+    def name(self, scan: str) -> str:
+        """Name of a scan of this reflection."""
+        return f"particle_{scan}" + (f"_{tag(self.scene.p.reflections[self.number])}" if self.number else "")
 
-def _measured(setup: Setup, number: int, rng: dict[str, np.random.Generator], rolled: NDArray[Any]) -> truth.Peak:
-    """Write the scans of the reflection `number`, and return what is known of it."""
-    p, hkl = setup.p, setup.p.reflections[number]
-    s = sampling(p, hkl)
-    ending = f"_{tag(hkl)}" if number else ""
-    field = _rocking(setup, f"particle_rocking{ending}", hkl, s, _source(rng["rocking_counts"], number))
-    if abs(np.deg2rad(series_angle_deg(p)) - s.angle) > VISIBLE:
-        return truth.Peak(hkl, s, field, None, {})
-    clean = _series(setup, f"particle_series{ending}", hkl, s, _source(rng["series_counts"], number), None if number else rolled)
-    marks = [slip.frame for slip in setup.events], [slip.duration for slip in setup.events]
-    return truth.Peak(hkl, s, field, clean, drops(clean, *marks))
-
-
-def _source(rng: np.random.Generator, number: int) -> np.random.Generator:
-    """Stream of the peak `number`: `rng` for the first, and for the others a child of it each."""
-    return rng.spawn(number)[-1] if number else rng
+    def patches(self, scan: str, mean: NDArray[Any], gain: float, frame: int) -> list[detector.Patch]:
+        """Photons of a frame: around the peak, and on the first one's detector those of turned grains."""
+        around = detector.Patch(*detector.box_of(self.scene.p, self.scene.p.window), mean * gain)
+        if self.number:
+            return [around]
+        shown = [spot.rocking[frame] if scan == "rocking" else spot.series for spot in self.scene.spots]
+        return [around, *(detector.Patch(s.rows, s.columns, i * gain) for s, i in zip(self.scene.spots, shown, strict=True))]
 
 
-def _rocking(setup: Setup, name: str, hkl: tuple[int, int, int], s: Sampling, rng: np.random.Generator) -> NDArray[np.complex128]:
-    """Write the rocking scan of a peak; return the noise-free field in the box, scaled to the photons measured."""
-    p, grown, beam = setup.p, setup.grown, setup.rocking_beam
-    rho = grown.field(s.peak) * scattering.illumination(p, grown.axes)
-    field = scattering.rocking_amplitude(rho, grown.axes, s, p.window, arc=p.arc)
+def _rocking(look: Look) -> tuple[NDArray[np.complex128], NDArray[np.int64]]:
+    """Write the rocking scan of a peak; return the noise-free field in the box [sqrt(photons)], and counters at their limit."""
+    scene, p, s = look.scene, look.scene.p, look.sampling
+    rho = scene.particle.field(s.peak) * scattering.illumination(p, scene.particle.axes)
+    field = scattering.rocking_amplitude(rho, scene.particle.axes, s, p.window, arc=p.arc)
     box = _box_in_window(p, p.box)
     intensity = scattering.blur(np.abs(field) ** 2, p.blur_px)
     scale = p.photons / intensity[:, box, box].sum()
-    others = setup.spots if hkl == p.reflections[0] else []
 
     def patches() -> Iterator[list[detector.Patch]]:
-        for number, (mean, gain) in enumerate(zip(intensity, scale * beam.intensity, strict=True)):
-            setup.tell(f"frames of {name}", number + 1, p.angles)
-            yield [
-                detector.Patch(*detector.box_of(p, p.window), mean * gain),
-                *(detector.Patch(spot.rows, spot.columns, spot.rocking[number] * gain) for spot in others),
-            ]
+        for number, (mean, beam) in enumerate(zip(intensity, scene.rocking_beam.intensity, strict=True)):
+            look.tell(f"frames of {look.name('rocking')}", number + 1, p.angles)
+            yield look.patches("rocking", mean, scale * beam, number)
 
-    frames = detector.expose(patches(), p, setup.faulty.lasting, rng, hkl=hkl)
+    full, hkl = np.zeros(p.angles, int), p.reflections[look.number]
+    frames = detector.expose(patches(), p, scene.rocking_faults, counting(scene.seed, "rocking_counts", look.number), hkl=hkl, over=full)
     angles = np.rad2deg(s.angle + (np.arange(p.angles) - p.angles // 2) * s.step)
-    files.write_scan(setup.folder, name, frames, p, setup.faulty.lasting, hkl=hkl, angle_deg=angles, monitor=beam.monitor)
-    return field[:, box, box] * np.sqrt(scale)
+    name, monitor = look.name("rocking"), scene.rocking_beam.monitor
+    files.write_scan(look.folder, name, frames, p, scene.rocking_faults, hkl=hkl, angle_deg=angles, monitor=monitor)
+    return field[:, box, box] * np.sqrt(scale), full
 
 
-def _series(
-    setup: Setup, name: str, hkl: tuple[int, int, int], s: Sampling, rng: np.random.Generator, rolled: NDArray[Any] | None
-) -> h5py.Dataset:
-    """Write the series of a peak; return the noise-free frames of the series' box [photons], which stay on disk."""
-    p, beam = setup.p, setup.series_beam
-    scratch = h5py.File(setup.folder / f"{name}.scratch", "w")
+def _series(look: Look) -> tuple[h5py.Dataset, NDArray[np.int64]]:
+    """Write the series of a peak; return its noise-free frames [photons], which stay on disk, and counters at their limit."""
+    scene, p = look.scene, look.scene.p
+    scratch = h5py.File(look.folder / f"{look.name('series')}.scratch", "w")
     clean = scratch.create_dataset("clean", (p.frames, p.series_box, p.series_box), "f4", chunks=(1, p.series_box, p.series_box))
     box = _box_in_window(p, p.series_box)
-    others = setup.spots if hkl == p.reflections[0] else []
 
     def patches() -> Iterator[list[detector.Patch]]:
         scale = None
-        for number, intensity in enumerate(scattering.series_frames(p, setup.grown, setup.events, s, setup.moved)):
+        for number, intensity in enumerate(scattering.series_frames(p, scene.particle, scene.events, look.sampling, scene.moved)):
             scale = scale or p.mean_count / intensity[box, box].mean()
             clean[number] = intensity[box, box] * scale
-            gain = scale * beam.intensity[number]
-            setup.tell(f"frames of {name}", number + 1, p.frames)
-            yield [
-                detector.Patch(*detector.box_of(p, p.window), intensity * gain),
-                *(detector.Patch(spot.rows, spot.columns, spot.series * gain) for spot in others),
-            ]
+            look.tell(f"frames of {look.name('series')}", number + 1, p.frames)
+            yield look.patches("series", intensity, scale * scene.series_beam.intensity[number], number)
 
-    frames = detector.expose(patches(), p, setup.faulty, rng, hkl=hkl, rolled=rolled)
-    files.write_scan(setup.folder, name, frames, p, setup.faulty, hkl=hkl, angle_deg=series_angle_deg(p), monitor=beam.monitor)
-    return clean
+    over, hkl = np.zeros(p.frames, int), p.reflections[look.number]
+    frames = detector.expose(patches(), p, scene.series_faults, counting(scene.seed, "series_counts", look.number), hkl=hkl, over=over)
+    name, monitor = look.name("series"), scene.series_beam.monitor
+    files.write_scan(look.folder, name, frames, p, scene.series_faults, hkl=hkl, angle_deg=series_angle_deg(p), monitor=monitor)
+    return clean, over
 
 
 def _box_in_window(p: Profile, side: int) -> slice:

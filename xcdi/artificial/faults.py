@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xcdi.artificial.instrument import masked_pixels
 from xcdi.artificial.profiles import Profile
 
-__all__ = ["BadPixels", "Faults", "LateHot", "Streaks", "artifacts", "box_of", "faults"]
+__all__ = ["BadPixels", "Faults", "LateHot", "Streaks", "artifacts", "box_of", "faults", "rocking_faults"]
 
 SHARES = {"dead": 2e-5, "hot": 1e-5, "flickering": 1e-5}  # of all pixels
 FEWEST = {"dead": 6, "hot": 4, "flickering": 3}  # on a small detector
@@ -117,6 +117,17 @@ def faults(p: Profile, events: Iterable[int], rng: Streams) -> Faults:
     )
 
 
+def rocking_faults(p: Profile, series: Faults, rng: Streams) -> Faults:
+    """Return the faults of the rocking scan: those of the pixels, and where it is asked for frames of its own that lie."""
+    if not p.rocking_faults:
+        return series.lasting
+    own = p.model_copy(update={"frames": p.angles})
+    children = {name: rng[name].spawn(1)[0] for name in ("streaks", "frames")}
+    streaks = _streaks(own, children["streaks"])
+    dropped, doubled = _bad_frames(own, [], streaks.frame, children["frames"])
+    return replace(series.lasting, dropped=dropped, doubled=doubled, streaks=streaks if p.streaks else None)
+
+
 def artifacts(f: Faults) -> dict[str, Any]:
     """All that `f` holds under the names of ``truth.h5``; nothing is an empty array."""
     nowhere, never = np.empty((0, 2), np.int64), np.empty(0, np.int64)
@@ -150,12 +161,12 @@ def _places(p: Profile, nearest: int, farthest: int, number: int, rng: np.random
 
 
 def _bad_pixels(p: Profile, rng: np.random.Generator) -> BadPixels:
-    """One of each kind in the box but none near the peak, the rest beyond the window."""
+    """One of each kind in the box, near the peak only where that is asked for, and the rest beyond the window."""
     number = {kind: max(FEWEST[kind], round(share * p.detector[0] * p.detector[1])) for kind, share in SHARES.items()}
     if not p.bad_pixels:
         none, no_rate = np.empty((0, 2), np.int64), np.empty(0)
         return BadPixels(none, none, no_rate, none, no_rate)
-    inside = _places(p, 5 * p.box // 16, p.box // 2, len(number), rng)
+    inside = _places(p, 0 if p.bad_pixels_near else 5 * p.box // 16, p.box // 2, len(number), rng)
     outside = _places(p, p.window // 2, max(p.detector), sum(number.values()) - len(number), rng)
     ends = np.cumsum([0, *(count - 1 for count in number.values())])
     dead, hot, flickering = (np.concatenate([inside[k : k + 1], outside[ends[k] : ends[k + 1]]]) for k in range(3))
@@ -172,9 +183,10 @@ def _bad_frames(
     """
     order = np.setdiff1d(np.arange(3, p.frames - 3), [*_unseen(p), *crossed])
     taken = np.array([*events, p.frames // 2])
-    free = [int(frame) for frame in rng.permutation(order) if abs(taken - frame).min() > 2]
-    number = min(_number(p), len(free) // 2) if p.bad_frames else 0
-    return tuple(free[:number]), tuple(free[number : 2 * number])
+    firsts, seconds = ([int(frame) for frame in rng.permutation(order) if abs(taken - frame).min() > 2] for _ in range(2))
+    number = min(_number(p), len(firsts) // 2) if p.bad_frames else 0
+    dropped = tuple(firsts[:number])
+    return dropped, tuple(frame for frame in seconds if frame not in dropped)[:number]
 
 
 def _unseen(p: Profile) -> list[int]:

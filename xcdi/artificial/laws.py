@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from xcdi.artificial.schedules import omori_delays
+
 __all__ = [
     "Shocks",
     "SizeLaw",
@@ -212,7 +214,7 @@ def with_aftershocks(
     while every[-1].time.size:
         last = every[-1]
         children = offspring.poisson(ratio * last.size**productivity / mean)
-        delay = c * ((1 - delays.random(int(children.sum()))) ** (1 / (1 - p)) - 1)
+        delay = omori_delays(int(children.sum()), delays, p=p, c=c)
         time, parent = np.repeat(last.time, children) + delay, np.repeat(first + np.arange(last.time.size), children)
         seen = time < end
         first += last.time.size

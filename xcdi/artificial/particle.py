@@ -208,17 +208,18 @@ def build(p: Profile, rng: dict[str, np.random.Generator]) -> Particle:
     u, slopes = _of_grains(cell, (points - sites[cell]) @ sampling(p).directions.T, distortions, offsets * (2 * np.pi / p.q_peak))
     _add_smooth(u, slopes, p, inside, [rng["smooth"], *rng["transverse"].spawn(2)])
     _add_lines(u, slopes, p, points, cell, lines)
+    slopes, label = (slopes * inside).astype(np.float32), np.where(inside, cell + 1, 0).astype(np.int16)
     return Particle(
         axes=axes,
         amplitude=amplitude * dislocations.core_amplitude(lines, p, points, cell),
         cell=cell.astype(np.int16),
-        label=np.where(inside, cell + 1, 0).astype(np.int16),
+        label=label,
         displacement=u[0],
         across=u[1:],
-        distortion=(slopes * inside).astype(np.float32),
+        distortion=slopes,
         slow=_slow_pattern(amplitude, 2.5 * p.edge_nm / p.voxel_nm, rng["slow"]),
         sites=sites,
-        distortions=distortions,
+        distortions=_means(slopes, label, len(sites)),
         turned=_turned(p, len(sites), rng["high_angle"]),
         directions=sampling(p).directions,
         q_peak=p.q_peak,
@@ -267,11 +268,7 @@ def _odd(p: Profile, axes: Axes, points: Grid, rng: dict[str, np.random.Generato
     directions = sampling(p).directions
     distortion = np.zeros((3, 3, *label.shape), np.float32)
     distortion[0] = np.einsum("dv,vzyx->dzyx", directions, along) * (label > 0)
-    count = len(sites)
     cell = np.maximum(label - 1, 0).astype(np.int16)
-    means = np.zeros((count, 3, 3))
-    for grain in np.unique(label[label > 0]):
-        means[grain - 1, 0] = distortion[0][:, label == grain].mean(axis=1)
     return Particle(
         axes=axes,
         amplitude=amplitude,
@@ -282,11 +279,19 @@ def _odd(p: Profile, axes: Axes, points: Grid, rng: dict[str, np.random.Generato
         distortion=distortion,
         slow=_slow_pattern(amplitude, 2.5 * p.edge_nm / p.voxel_nm, rng["slow"]),
         sites=sites,
-        distortions=means,
-        turned=np.zeros(count),
+        distortions=_means(distortion, label, len(sites)),
+        turned=np.zeros(len(sites)),
         directions=directions,
         q_peak=p.q_peak,
     )
+
+
+def _means(distortion: Grid, label: Grid, count: int) -> Grid:
+    """Mean distortion (grain, 3, 3) of every grain; 0 of one without a voxel."""
+    means = np.zeros((count, 3, 3))
+    for grain in np.unique(label[label > 0]):
+        means[grain - 1] = distortion[:, :, label == grain].mean(axis=-1, dtype=float)
+    return means
 
 
 def _smooth_displacement(inside: Grid, p: Profile, component: int, rng: np.random.Generator) -> tuple[Grid, Grid]:

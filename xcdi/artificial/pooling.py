@@ -33,7 +33,8 @@ def raw_material(seen: Compared) -> dict[str, Any]:
         Of strain, away from boundaries, beyond the mean:
 
         - ``strain_rms``, ``strain_robust``, ``strain_stated`` (median of the stated error), ``strain_correlation``, ``strain_slope``,
-          ``tilt_rms`` [rad]; ``grain_strain`` and ``grain_tilt_deg``, errors of each grain (of both tilts, one after the other).
+          ``strain_share`` (of the true inside that has a strain), ``tilt_rms`` [rad];
+          ``grain_strain`` and ``grain_tilt_deg``, errors of each grain (of both tilts, one after the other).
 
         Of grains:
 
@@ -77,6 +78,7 @@ def _strain(seen: Compared) -> dict[str, Any]:
     found = {
         "strain_rms": float(np.sqrt((error**2).mean())),
         "strain_robust": robust(error),
+        "strain_share": inside.share,
         "grain_strain": inside.of_grains(error).tolist(),
     }
     if inside.true.std() > 0:

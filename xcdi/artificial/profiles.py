@@ -44,6 +44,7 @@ class Profile(Model):
     blur_px: float = Field(0.2, description="partial coherence as a Gaussian blur of the intensity")
     illumination_um: float | None = Field(None, gt=0, description="sd of the beam's amplitude; None for a wide beam")
     monitor_noise: float = Field(0.02, description="relative sd of the beam intensity from frame to frame")
+    top_up: float = Field(0.01, ge=0, description="depth of the saw-tooth of the storage ring's top-up, every 120 s")
     beam_jump: float = Field(0.0, gt=-1, description="relative change of the beam from the middle of the series on; the monitor sees it")
 
     # particle
@@ -102,6 +103,8 @@ class Profile(Model):
     cutoff: int = Field(1_500_000, gt=0, description="largest count per frame; the counter stops there")
     rollover: bool = Field(False, description="8-bit frames whose counter starts anew after 255")
     bad_pixels: bool = Field(True, description="dead, hot and flickering pixels")
+    bad_pixels_near: bool = Field(False, description="the bad pixels in the box may be on the peak")
+    rocking_faults: bool = Field(False, description="one dropped and one doubled frame, and one track, in the rocking scan too")
     late_hot: bool = Field(False, description="one more pixel turns hot in the middle of the series")
     restart: bool = Field(False, description="the left half of the box reads zero for three frames in the second half of the series")
     bad_frames: bool = Field(True, description="dropped and doubled frames, one of each per 500")

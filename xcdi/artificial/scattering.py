@@ -98,7 +98,9 @@ def rocking_amplitude(rho: Field, axes: Axes, s: Sampling, side: int, *, arc: bo
 
 
 def blur(intensity: NDArray[Any], sigma: float) -> NDArray[np.float64]:
-    """Return `intensity` convolved with a Gaussian of `sigma` samples along all axes; the sum is kept.
+    """Return `intensity` convolved with a Gaussian of `sigma` samples along all axes.
+
+    The sum is kept where the intensity is sampled finely enough for the Gaussian to leave nothing negative.
 
     The Gaussian is narrower than a sample, so it acts on the transform, where
     it is the coherence function of the beam (Clark and others, Nature Communications 3, 993 (2012)).
@@ -112,7 +114,7 @@ def blur(intensity: NDArray[Any], sigma: float) -> NDArray[np.float64]:
 
 def check_window(p: Profile) -> None:
     """Raise XcdiError if the object's grid is too coarse for the window: the field would repeat itself inside it."""
-    span = (np.abs(sampling(p).steps) * [p.angles, p.window, p.window]).max()
+    span = (np.abs(sampling(p).steps) @ [p.angles, p.window, p.window]).max()
     if span > 2 * np.pi / p.voxel_nm:
         raise XcdiError(
             f"{p.angles} angles and a window of {p.window} px need voxels below {2 * np.pi / span:.1f} nm, "

@@ -135,7 +135,6 @@ def hear(seen: Compared) -> Hearing | None:
     true = truth["events/frame"]
     flags, drop = seen["entry/events/flags"], seen["entry/events/drop"]
     name = seen.word("normalisation", under="entry/events") or seen.word("normalisation") or "N5"
-    same = f"events/drop_{name}" if f"events/drop_{name}" in truth else "events/drop_N5"
     kinds = [_text(kind) for kind in truth["events/kind"]] if "events/kind" in truth else [""] * len(true)
     lasting = truth["events/duration"] if "events/duration" in truth else np.ones(len(true), int)
     return Hearing(
@@ -145,7 +144,7 @@ def hear(seen: Compared) -> Hearing | None:
         true=true,
         last=true + lasting - 1,
         large=truth[f"events/drop_{JUDGED_BY}"],
-        same=truth[same],
+        same=truth[same] if (same := f"events/drop_{name}") in truth else np.full(len(true), np.nan),
         fraction=truth["events/fraction"],
         hidden=np.array([kind == "perfect" for kind in kinds], bool),
         length=int(truth.config["frames"]),

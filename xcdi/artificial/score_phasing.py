@@ -93,7 +93,7 @@ def _resolution_rows(seen: Compared) -> Iterator[Row | Skipped]:
     if prtf is None or q is None or steps is None or image is None or seen.case.overlap is None or seen.unreliable:
         yield Skipped("resolution", "no result holds a PRTF, or its object is unreliable or of a hard case")
         return
-    ratio = crossing(q, _true_transfer(image, q, steps)) / crossing(q, prtf)
+    ratio = crossing(q, true_transfer(image, q, steps)) / crossing(q, prtf)
     yield between("resolution by PRTF, over that with the true phases", ratio, 1 - RESOLUTION, 1 + RESOLUTION)
 
 
@@ -112,7 +112,7 @@ def crossing(q: NDArray[Any], transfer: NDArray[Any]) -> float:
     return float(q[0]) if k == 0 else float(np.interp(np.exp(-1), [transfer[k], transfer[k - 1]], [q[k], q[k - 1]]))
 
 
-def _true_transfer(image: Image, q: NDArray[Any], steps: NDArray[Any]) -> NDArray[np.float64]:
+def true_transfer(image: Image, q: NDArray[Any], steps: NDArray[Any]) -> NDArray[np.float64]:
     """Transfer function in the shells `q`, the true phases in place of those of other starts."""
     ours, true = to_wave(image.rho), to_wave(image.true)
     index = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in true.shape), indexing="ij"), axis=-1)

@@ -18,6 +18,7 @@ CORRELATION, SLOPE, BIAS = 0.93, 0.05, 2e-4
 GRAIN_STRAIN, GRAIN_TILT_DEG = 4e-4, 0.03
 ERRORS = 2.0  # factor by which a stated error may be wrong
 DEEP = 1.2  # voxels of the data that strain must be away from boundaries to count
+SHARE = 0.9  # of the true voxels away from boundaries
 FEW = 50  # voxels below which no figure is given
 FLAT = 2e-4  # sd of a strain that is too even to correlate with
 NAMES = ("strain, rms error away from boundaries", "strain, correlation with the truth", "mean strain of grains, rms error")
@@ -38,6 +39,8 @@ class Held:
         True grain.
     where : array of bool, shape (z, y, x)
         Which voxels of the result these are.
+    share : float
+        They are this part of all true voxels away from boundaries.
     """
 
     positions: NDArray[np.float64]
@@ -45,6 +48,7 @@ class Held:
     true: NDArray[np.float64]
     grain: NDArray[np.int64]
     where: NDArray[np.bool_]
+    share: float
 
     @property
     def error(self) -> NDArray[np.float64]:
@@ -69,7 +73,9 @@ def held(seen: Compared) -> Held | None:
         return None
     places = lab.positions[where]
     grain = seen.truth.sample(seen.truth["label"], places, order=0)
-    return Held(places, strain[where].astype(float), seen.truth.sample(seen.truth["strain"], places), grain, where)
+    true = seen.truth.sample(seen.truth["strain"], places)
+    asked = (seen.truth.depth > DEEP * seen.truth.resolution).sum() * seen.truth.voxel**3
+    return Held(places, strain[where].astype(float), true, grain, where, float(where.sum() * lab.voxel**3 / asked))
 
 
 def robust(values: NDArray[Any]) -> float:
@@ -107,6 +113,7 @@ def _asked(seen: Compared, bar: float) -> Iterator[Row | Skipped]:
 
 
 def _map_rows(seen: Compared, inside: Held, bar: float) -> Iterator[Row | Skipped]:
+    yield at_least("strain, share of the true inside that has one", inside.share, SHARE)
     yield at_most(NAMES[0], np.sqrt((inside.error**2).mean()), bar)
     if inside.true.std() > FLAT and seen.case.name == "easy":
         yield at_least(NAMES[1], np.corrcoef(inside.strain, inside.true)[0, 1], CORRELATION)

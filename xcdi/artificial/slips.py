@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xcdi.artificial.dislocations import burgers_vectors
 from xcdi.artificial.instrument import reciprocal_vector
 from xcdi.artificial.particle import Boundary, Particle, boundaries
 from xcdi.artificial.profiles import Profile
@@ -112,8 +113,10 @@ def healed(particle: Particle, slip: Slip) -> NDArray[np.float64] | float:
         return 1.0
     away = particle.axes.points() - slip.centre
     edge = 2 * float(np.diff(particle.axes.x[:2])[0])
-    patch = (abs(away @ slip.normal) <= edge) & ((away**2).sum(axis=-1) <= min(slip.radius, 1e6) ** 2)
-    return 1 + slip.healing * (patch & np.isin(particle.label, slip.grains))
+    patch = abs(away @ slip.normal) <= edge
+    if slip.shape == "ball":  # of a slab or a grain, all of the boundary
+        patch &= (away**2).sum(axis=-1) <= slip.radius**2
+    return np.where(patch & np.isin(particle.label, slip.grains), 1 + slip.healing, 1.0)
 
 
 def powers(particle: Particle, slips: Sequence[Slip]) -> NDArray[np.float64]:
@@ -175,7 +178,7 @@ def _kept(
         return replace(undone, time=appointment.time, frame=frame, kind="return", parent=appointment.parent)
     slip = _slip(appointment.time, p, particle, faces, None, sources)
     if appointment.kind == "perfect":
-        whole = 2 * np.pi / p.q_peak * particle.directions[0]
+        whole = burgers_vectors(p)[0]
         slip = replace(slip, shape="grain", radius=np.inf, displacement=whole, phase=2 * np.pi, fraction=0.0, duration=1, healing=0.0)
     return replace(slip, kind=appointment.kind, parent=appointment.parent)
 

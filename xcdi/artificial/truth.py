@@ -11,13 +11,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xcdi.artificial.faults import Faults, artifacts, box_of
+from xcdi.artificial.faults import artifacts, box_of
 from xcdi.artificial.instrument import Sampling, beam_centre, series_angle_deg, tag
-from xcdi.artificial.motion import Motion
 from xcdi.artificial.particle import Boundary, Particle, boundaries
 from xcdi.artificial.profiles import Profile
+from xcdi.artificial.scene import Scene
 from xcdi.artificial.slips import Slip, powers
-from xcdi.artificial.spots import Spot
 
 __all__ = ["Peak", "write_truth"]
 
@@ -40,6 +39,8 @@ class Peak(NamedTuple):
         Noise-free frames of the series' box [photons].
     drops : dict of arrays
         Noise-free drops of the events, by normalisation.
+    rocking_over, over : arrays of int, shape (angle,), (frame,)
+        Pixels whose counter came to its limit in each frame of the rocking scan and of the series.
     """
 
     hkl: tuple[int, int, int]
@@ -47,60 +48,51 @@ class Peak(NamedTuple):
     field: NDArray[np.complex128]
     clean: Any
     drops: Mapping[str, NDArray[np.float64]]
+    rocking_over: NDArray[np.int64]
+    over: NDArray[np.int64]
 
 
-def write_truth(
-    path: Path,
-    *,
-    p: Profile,
-    seed: int,
-    particle: Particle,
-    peaks: Sequence[Peak],
-    slips: Sequence[Slip],
-    motion: Motion,
-    faulty: Faults,
-    spots: Sequence[Spot],
-    rolled: NDArray[Any],
-) -> None:
+def write_truth(path: Path, scene: Scene, peaks: Sequence[Peak]) -> None:
     """Write ``truth.h5``.
 
     Parameters
     ----------
     path : Path
         File to write.
-    p, seed : Profile, int
-        What the experiment was made from.
-    particle : Particle
-        The object before the first event.
+    scene : Scene
+        The particle, its events, its motion, and what went wrong on the detector.
     peaks : sequence of Peak
         What every reflection shows; the first stands at the top of the file, the others under ``reflections``.
-    slips, motion : sequence of Slip, Motion
-        Events, and motion that is none.
-    spots : sequence of Spot
-        Where turned grains are seen.
-    faulty, rolled : Faults, array of int, shape (frame,)
-        What went wrong on the detector, and how many pixels rolled over in each frame.
     """
+    p, spots = scene.p, scene.spots
     with h5py.File(path, "w") as file:
-        file["seed"], file["config"] = seed, json.dumps({"suite": "particle"} | p.model_dump(mode="json"))
-        _write_particle(file, particle)
-        _write_boundaries(file.create_group("boundaries"), boundaries(particle))
-        _write_lines(file.create_group("dislocations"), particle)
+        file["seed"], file["config"] = scene.seed, json.dumps({"suite": "particle"} | p.model_dump(mode="json"))
+        _write_particle(file, scene.particle)
+        _write_boundaries(file.create_group("boundaries"), boundaries(scene.particle))
+        _write_lines(file.create_group("dislocations"), scene.particle)
         for number, peak in enumerate(peaks):
             _write_peak(file.create_group(f"reflections/{tag(peak.hkl)}") if number else file, p, peak)
-        _write_events(file.create_group("events"), slips, peaks[0].drops, powers(particle, slips))
-        _put(file, "motion/shift", motion.shift, "pixel")
-        _put(file, "motion/angle", np.rad2deg(motion.angle), "deg")
+        _write_events(file.create_group("events"), scene.events, peaks[0].drops, powers(scene.particle, scene.events))
+        _put(file, "motion/shift", scene.moved.shift, "pixel")
+        _put(file, "motion/angle", np.rad2deg(scene.moved.angle), "deg")
         _put(file, "spots/grain", np.array([spot.grain for spot in spots], int), "")
         _put(file, "spots/centre", np.array([spot.centre for spot in spots]).reshape(-1, 2), "pixel")
-        _write_artifacts(file.create_group("artifacts"), faulty, rolled)
+        _write_artifacts(file.create_group("artifacts"), scene, peaks[0])
 
 
-def _write_artifacts(group: h5py.Group, faulty: Faults, rolled: NDArray[Any]) -> None:
-    for name, value in artifacts(faulty).items():
-        options = SQUEEZED if name == "flat" else {}
-        group.create_dataset(name, data=np.asarray(value), **options)
-    group["rolled_over"] = rolled
+def _write_artifacts(group: h5py.Group, scene: Scene, first: Peak) -> None:
+    """What the detector did wrong in the series, under ``rocking`` what it did in the rocking scan; and the beam."""
+    for name, value in artifacts(scene.series_faults).items():
+        group.create_dataset(name, data=np.asarray(value), **(SQUEEZED if name == "flat" else {}))
+    for place, faults, beam, over in (
+        (group, None, scene.series_beam, first.over),
+        (group.create_group("rocking"), scene.rocking_faults, scene.rocking_beam, first.rocking_over),
+    ):
+        _put(place, "beam", beam.intensity, "1")
+        _put(place, "over_limit", over, "pixel")
+        for name, value in ({} if faults is None else artifacts(faults)).items():
+            if name in ("dropped", "doubled") or name.startswith("streak"):
+                place[name] = np.asarray(value)
 
 
 def _write_peak(group: h5py.Group, p: Profile, peak: Peak) -> None:

@@ -69,6 +69,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rollover": {"rollover": True, "cutoff": 255},
     "saturated": {"cutoff": 2000},
     "hole": {"hole": True},
+    "rocking-faults": {"rocking_faults": True},
+    "bad-pixels-near": {"bad_pixels_near": True},
     "stack": {"format": "stack"},
     "areadetector": {"format": "areadetector"},
 }
@@ -85,6 +87,7 @@ def bare(p: Profile) -> dict[str, Any]:
         "background": 0.0,
         "ring": 0.0,
         "monitor_noise": 0.0,
+        "top_up": 0.0,
         "drift_px": 0.0,
         "turning_deg_h": 0.0,
         "flat_sd": 0.0,

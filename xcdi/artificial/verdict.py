@@ -107,7 +107,11 @@ class Truth:
         self.file = file
 
     def __getitem__(self, path: str) -> NDArray[Any]:
-        return self.file[path][()]
+        """Return what stands at `path`; of the labels, only grains that this peak shows."""
+        values = self.file[path][()]
+        if path == "label" and "turned" in self.file:
+            return np.where(np.concatenate([[0], self.file["turned"][()]])[values] == 0, values, 0)
+        return values
 
     def __contains__(self, path: str) -> bool:
         return path in self.file
