@@ -32,17 +32,20 @@ from acceptance_rows import ROWS, Row
 
 HERE = Path(__file__).parent
 PAGE = HERE / "ACCEPTANCE.md"
+MEASURED = ("xcdi", "pipelines")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def version() -> str:
-    """Return the commit, and a checksum of what has changed since in the code that is measured."""
+    """Return the commit, and a checksum of what has changed since in the code that is measured, or that measures."""
     git = ["git", "-C", str(HERE.parent)]
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    changed = subprocess.run([*git, "status", "--porcelain", "xcdi", "pipelines"], capture_output=True, text=True, check=False).stdout
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", *MEASURED, str(HERE / "acceptance*.py")], capture_output=True, text=True, check=False
+    ).stdout
     if not changed.strip():
         return commit
-    sources = sorted(path for part in ("xcdi", "pipelines") for path in (HERE.parent / part).rglob("*.py"))
+    sources = sorted([*(path for part in MEASURED for path in (HERE.parent / part).rglob("*.py")), *HERE.glob("acceptance*.py")])
     return f"{commit}+{hashlib.sha1(b''.join(path.read_bytes() for path in sources)).hexdigest()[:8]}"
 
 

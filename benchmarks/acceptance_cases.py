@@ -46,6 +46,7 @@ class Case:
 SHORT = (("frames", 20),)  # imaging reads the rocking scan alone
 LONG = (("frames", 1000),)
 LARGE = (*LONG, ("event_sizes", (0.03, 0.25)))
+SLOW = "slow relaxation of amplitude 0.25, not 0.7-1.0"
 ENOUGH = "fractions from 0.03 on, so that enough events are large"
 STATISTICS = (
     "two_time_mean",
@@ -89,9 +90,9 @@ CASES = (
     _series("events-n0.3", "even,strong-ageing,dim-0.3", 4, LARGE, ENOUGH),
     _series("events-n0.1", "even,strong-ageing,dim-0.1", 4, LARGE, ENOUGH),
     _imaging("easy", "", 5),
-    *(_series(name, name, 2, ()) for name in NO_EVENT),
-    Case("still", ("shifts",), 3, variant="bare,step"),
-    _series("perfect", "perfect", 4, ()),
+    *(_series(name, f"{name},strong-ageing", 2, ()) for name in NO_EVENT),
+    Case("still", ("shifts",), 3, variant="bare,step", options=(("drift_px", 1.0),), note=SLOW),
+    _series("perfect", "perfect,strong-ageing", 4, ()),
     _series("doublet", "doublet,strong-ageing", 4, LARGE, ENOUGH),
     _imaging("standard", "standard", 3),
     _imaging("low-dose", "low-dose", 3),
@@ -99,11 +100,11 @@ CASES = (
     Case("ramp", ("ramp",), 2, variant="uniform,coherent,bare", options=SHORT),
     Case("symmetry", ("symmetry",), 2, options=SHORT),
     *(_imaging(name, name, 2) for name in ODD),
-    _series("no-events", "no-events", 10),
+    _series("no-events", "no-events,strong-ageing", 10),
     *(Case(f"statistics-{name}", ("statistics",), 1, experiment="") for name in STATISTICS),
-    Case("attribution", ("attribution",), 8, variant="even"),
-    Case("whole-grain", ("attribution",), 3, variant="whole-grain"),
-    Case("slab", ("attribution",), 3, variant="slab"),
+    Case("attribution", ("attribution",), 8, variant="even", note=SLOW),
+    Case("whole-grain", ("attribution",), 3, variant="whole-grain", note=SLOW),
+    Case("slab", ("attribution",), 3, variant="slab", note=SLOW),
     Case(
         "end-to-end",
         ("events",),

@@ -93,7 +93,7 @@ def geometry(bench: Any) -> dict[str, Any]:
         lengths.append([np.linalg.norm(step) / wanted - 1 for step, wanted in zip(steps.T, setup.steps, strict=True)])
         unit = steps / np.linalg.norm(steps, axis=0)
         between = [np.degrees(np.arccos(unit[:, a] @ unit[:, b])) for a, b in ((0, 1), (0, 2), (1, 2))]
-        angles.append([min(abs(found - wanted), abs(180 - found - wanted)) for found, wanted in zip(between, setup.angles, strict=True)])
+        angles.append([abs(found - wanted) for found, wanted in zip(between, setup.angles, strict=True)])
         sizes = kernel.voxel_lengths(kernel.voxel_basis(steps, setup.shape))
         voxels.append([max(abs(size - wanted) - ROUNDED, 0) / wanted for size, wanted in zip(sizes, setup.voxels, strict=True)])
     return {"lengths": np.array(lengths), "angles_deg": np.array(angles), "voxels": np.array(voxels)}

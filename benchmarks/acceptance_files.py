@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from xcdi import io
-from xcdi.artificial import profiles, scattering
-from xcdi.artificial.instrument import masked_pixels
+from xcdi.artificial import detector, profiles, scattering
+from xcdi.artificial.instrument import beam_centre, masked_pixels
 from xcdi.errors import XcdiError
 from xcdi.stages import corrections, geometry
 from xcdi.stages.series_correlation import Correlating, correlate
@@ -147,9 +147,14 @@ def _box(bench: Any) -> dict[str, slice]:
     return {"y": slice(top, bottom), "x": slice(left, right)}
 
 
-def _stray(bench: Any) -> float:
-    """Counts per pixel and frame that no correction takes off: background, ring, and the detector's own."""
-    return float(bench.config["background"] + bench.config["ring"] + 0.07 / 3600 * bench.config["frame_time_s"])
+def _stray(bench: Any, box: dict[str, slice]) -> np.ndarray:
+    """Counts per frame (y, x) in the box that no correction takes off: background, the detector's own, and the ring about the beam."""
+    p = profile_of(bench)
+    rows, columns = np.ogrid[box["y"], box["x"]]
+    row, column = beam_centre(p)
+    away = np.hypot(rows - row, columns - column) - np.hypot(p.peak_px[0] - row, p.peak_px[1] - column)
+    own = detector.OWN_RATE * p.frame_time_s if p.background else 0.0
+    return p.background + own + p.ring * np.exp(-((away / (detector.RING_WIDTH * p.box)) ** 2) / 2)
 
 
 def losses(bench: Any) -> dict[str, Any]:
@@ -163,7 +168,7 @@ def losses(bench: Any) -> dict[str, Any]:
     bright = held & (clean > 1e4)
     raw = io.open_scan(bench.raw, "particle_rocking", bench.beamline).counts.isel(box).to_numpy().astype(float)
     return {
-        "bias": float(counts[held].sum() / (clean[held].sum() + _stray(bench) * held.sum()) - 1),
+        "bias": float(counts[held].sum() / (clean + _stray(bench, box))[held].sum() - 1),
         "bias_bright": float(counts[bright].sum() / clean[bright].sum() - 1) if bright.any() else float("nan"),
         "before": float(raw[bright].sum() / clean[bright].sum() - 1) if bright.any() else float("nan"),
         "bright": int(bright.sum()),
@@ -183,7 +188,7 @@ def trend(bench: Any) -> dict[str, Any]:
     counts = scan.counts.isel(box).to_numpy()
     held = np.isfinite(counts).all(axis=0) & scan.valid.isel(box).to_numpy()
     good = np.setdiff1d(np.arange(len(counts)), lies)
-    seen, wanted = counts[good][:, held].sum(axis=1), clean[good][:, held].sum(axis=1) + _stray(bench) * held.sum()
+    seen, wanted = counts[good][:, held].sum(axis=1), clean[good][:, held].sum(axis=1) + _stray(bench, box)[held].sum()
     noise = np.sqrt(seen.mean()) / seen.mean()
     ratio = seen / wanted
     return {"over_poisson": float(ratio.std() / ratio.mean() / noise), "bias": float(ratio.mean() - 1), "told": told}

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from xcdi import io
 from xcdi.artificial import particle, profiles, scattering, score_phasing, score_strain
-from xcdi.artificial.align import align, to_wave
+from xcdi.artificial.align import align
 from xcdi.artificial.compared import Compared
 from xcdi.artificial.instrument import sampling
 from xcdi.artificial.score import evidence
@@ -64,13 +64,9 @@ def _bias(seen: Compared) -> float:
 
 def _resolution(seen: Compared, phased: xr.Dataset) -> dict[str, Any]:
     """Where the transfer function crosses 1/e [1/nm], and where it would with the true phases in place of the other starts'."""
-    q, stated = phased.q.to_numpy(), phased.prtf.to_numpy()
-    ours, true = to_wave(seen.image.rho), to_wave(seen.image.true)
-    index = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in true.shape), indexing="ij"), axis=-1)
-    shell = np.minimum((np.linalg.norm(index @ phased.q_basis.to_numpy().T, axis=-1) / (2 * q[0])).astype(int), q.size).ravel()
-    agreeing = np.bincount(shell, (ours * np.exp(-1j * np.angle(true))).real.ravel(), q.size + 1)[:-1]
-    share = agreeing / np.maximum(np.bincount(shell, np.abs(ours).ravel(), q.size + 1)[:-1], 1e-30)
-    return {"q_prtf": score_phasing.crossing(q, stated), "q_true": score_phasing.crossing(q, stated * share)}
+    q = phased.q.to_numpy()
+    true = score_phasing.true_transfer(seen.image, q, phased.q_basis.to_numpy())
+    return {"q_prtf": score_phasing.crossing(q, phased.prtf.to_numpy()), "q_true": score_phasing.crossing(q, true)}
 
 
 def symmetry(bench: Any) -> dict[str, Any]:

@@ -113,6 +113,12 @@ def _column(seen: Sequence[dict], name: str) -> list[float]:
     return [float(one.get(name, NAN)) for one in seen]
 
 
+def _covered(seen: Sequence[dict]) -> list[Check]:
+    """Figures of strain say little where much of the particle has none; nothing is checked where no unit counted it."""
+    share = [at_least("share of deep true voxels that have a strain", _column(seen, "strain_share"), 0.9)]
+    return share if any("strain_share" in one for one in seen) else []
+
+
 def _grades(seen: Sequence[dict]) -> str:
     return "grades: " + ", ".join(f"{one['grade']} ({one['n_good']}/{one['starts']})" for one in seen)
 
@@ -136,6 +142,7 @@ def phasing(cc: float, *, strain: float | None = None, tilt: float | None = None
         seen = evidence(found, "imaging")
         checks = [at_least("cc", _column(seen, "overlap"), cc)]
         checks += [at_most("strain rms", _column(seen, "strain_rms"), strain)] if strain else []
+        checks += _covered(seen) if strain else []
         checks += [at_most("tilt rms [rad]", _column(seen, "tilt_rms"), tilt)] if tilt else []
         return judged(checks, many(len(seen), "seed"), _grades(seen))
 
@@ -180,6 +187,7 @@ def strain_easy(found: Found) -> Verdict:
         at_least("correlation", _column(seen, "strain_correlation"), 0.93),
         within("slope", _column(seen, "strain_slope"), 0.95, 1.05),
         Check("bias", _column(seen, "bias"), lambda v: abs(v) < 2e-4),
+        *_covered(seen),
     ]
     return judged(checks, many(len(seen), "seed"))
 

@@ -10,11 +10,11 @@ import numpy as np
 from acceptance_verdict import Check, Found, Verdict, at_least, at_most, evidence, judged, many
 from scipy.stats import spearmanr
 
+from xcdi.artificial.matching import WINDOW, Matches, match, scorable
 from xcdi.errors import XcdiError
 from xcdi.kernels.avalanches import statistics
 
-WINDOW = 12  # frames of detection
-NEAR = WINDOW // 2
+HALF = WINDOW // 2
 SIZED = 0.05
 FLIPS = 20000
 
@@ -38,35 +38,42 @@ class Series:
         return np.nan_to_num(np.array(self.true["drop_N3"], float))
 
     @property
-    def meant(self) -> list[int]:
+    def hidden(self) -> np.ndarray:
+        """True events that nothing can show: slips by a whole lattice period."""
+        return np.array([kind == "perfect" for kind in self.true["kind"]], bool)
+
+    @property
+    def listed(self) -> list[int]:
         """Detections that are not called artefacts."""
         return [k for k, flag in enumerate(self.found["flags"]) if "artefact" not in flag]
 
-    def asked(self, drop: float) -> np.ndarray:
-        """True events that large, a window away from the ends and half of it from any other."""
-        apart = np.abs(np.subtract.outer(self.times, self.times)) + self.frames * np.eye(self.times.size, dtype=int)
-        alone = apart.min(axis=1, initial=self.frames) >= NEAR
-        inside = (self.times >= WINDOW) & (self.times <= self.frames - WINDOW)
-        visible = np.array([kind != "perfect" for kind in self.true["kind"]], bool)
-        return np.flatnonzero(inside & alone & visible & (self.drops >= drop))
+    @property
+    def internal(self) -> list[int]:
+        """Detections that are called neither artefact nor rigid: events of the sample's inside."""
+        return [k for k in self.listed if "rigid" not in self.found["flags"][k]]
 
-    def pairs(self, drop: float) -> list[tuple[int, int]]:
-        """A true event that is asked for, and the nearest detection within half a window of it."""
-        made = []
-        for k in self.asked(drop):
-            near = [d for d in self.meant if abs(self.found["frame"][d] - self.times[k]) <= NEAR]
-            if near:
-                made.append((int(k), min(near, key=lambda d: abs(self.found["frame"][d] - self.times[k]))))
-        return made
+    def asked(self, drop: float) -> np.ndarray:
+        """Which true events must be found: visible, that large, a window away from the ends and half of it from any other."""
+        asked, seen = np.zeros(self.times.size, bool), np.flatnonzero(~self.hidden)
+        asked[seen] = scorable(self.times[seen], self.drops[seen], self.frames, window=WINDOW, large=drop)
+        return asked
+
+    def matches(self, drop: float) -> Matches:
+        """Events of `drop` or more that are asked for, each with the one detection that is its own, and the detections that are false.
+
+        An event that is not asked for excuses detections within half a window of it.
+        """
+        frames = np.array([self.found["frame"][d] for d in self.internal], int)
+        made = match(frames, self.times, self.asked(drop), window=WINDOW, hidden=self.hidden)
+        return Matches([(k, self.internal[d]) for k, d in made.pairs], [self.internal[d] for d in made.false])
+
+    def late(self, drop: float) -> list[int]:
+        """Frames by which the events asked for are found late."""
+        return [int(self.found["frame"][d] - self.times[k]) for k, d in self.matches(drop).pairs]
 
     def exact(self, drop: float) -> list[tuple[int, int]]:
-        """Those that are met within one frame."""
-        return [(k, d) for k, d in self.pairs(drop) if abs(self.found["frame"][d] - self.times[k]) <= 1]
-
-    @property
-    def false(self) -> int:
-        """Detections with no true event within half a window."""
-        return sum(not np.any(np.abs(self.times - self.found["frame"][d]) <= NEAR) for d in self.meant)
+        """Pairs of event and detection that lie within one frame."""
+        return [(k, d) for k, d in self.matches(drop).pairs if abs(self.found["frame"][d] - self.times[k]) <= 1]
 
 
 def series(found: Found, measure: str = "events") -> list[Series]:
@@ -74,23 +81,23 @@ def series(found: Found, measure: str = "events") -> list[Series]:
 
 
 def nothing_found(found: Found) -> Verdict:
-    each = [len(one.meant) for one in series(found)]
+    each = [len(one.listed) for one in series(found)]
     total = Check("detections", [float(sum(each))] if each else [], lambda v: v <= 2, apart=[float(n) for n in each])
     return judged([total], f"{len(each)} series of {series(found)[0].frames} frames")
 
 
 def detection(drop: float, recall: float, precision: float | None = None, *, timing: bool = False) -> Callable[[Found], Verdict]:
-    """Return the judge of how many events of `drop` or more are found, and how many of those found are true."""
+    """Return the judge of how many events of `drop` or more are found, and how many of those found are true; rigid motion is no event."""
 
     def judge(found: Found) -> Verdict:
         all_ = series(found)
-        asked, hits = [len(s.asked(drop)) for s in all_], [len(s.exact(drop)) for s in all_]
-        listed, false = [len(s.meant) for s in all_], [s.false for s in all_]
+        asked, hits = [int(s.asked(drop).sum()) for s in all_], [len(s.exact(drop)) for s in all_]
+        listed, false = [len(s.internal) for s in all_], [len(s.matches(drop).false) for s in all_]
         checks = [at_least("recall", _share(hits, asked), recall, apart=_shares(hits, asked))]
         if precision is not None:
             good = [n - f for n, f in zip(listed, false, strict=True)]
             checks += [at_least("precision", _share(good, listed), precision, apart=_shares(good, listed))]
-        late = [s.found["frame"][d] - s.times[k] for s in all_ for k, d in s.pairs(drop)]
+        late = [frames for s in all_ for frames in s.late(drop)]
         checks += [Check("time error [frame]", late, lambda v: abs(v) <= 1)] if timing else []
         told = f"{sum(false)} false of {sum(listed)} detections"
         return judged(checks, f"{many(len(all_), 'seed')}, {sum(asked)} events", told)
@@ -110,7 +117,7 @@ def no_event(found: Found) -> Verdict:
     """Pass where nothing is reported as an internal event."""
     all_ = series(found)
     flags = [flag for s in all_ for flag in s.found["flags"]]
-    internal = [float(sum(not ("rigid" in flag or "artefact" in flag) for flag in s.found["flags"])) for s in all_]
+    internal = [float(len(s.internal)) for s in all_]
     words = {word: sum(word in flag for flag in flags) for word in ("rigid", "artefact")}
     middle = sum(any(abs(f - s.frames // 2) <= 1 for f in s.found["frame"]) for s in all_)
     told = f"{many(len(flags), 'detection')}: {words['rigid']} rigid, {words['artefact']} artefact; "
@@ -121,7 +128,7 @@ def no_event(found: Found) -> Verdict:
 def perfect(found: Found) -> Verdict:
     all_ = series(found)
     slips = [(s, s.times[k]) for s in all_ for k, kind in enumerate(s.true["kind"]) if kind == "perfect"]
-    seen = [float(any(abs(s.found["frame"][d] - frame) <= NEAR for d in s.meant)) for s, frame in slips]
+    seen = [float(any(abs(s.found["frame"][d] - frame) <= HALF for d in s.listed)) for s, frame in slips]
     note = "the help of find_events says that a slip by a lattice vector is invisible"
     return judged([at_most("reported", seen, 0)], many(len(slips), "slip"), note)
 
@@ -132,7 +139,7 @@ def doublet(found: Found) -> Verdict:
     for s in series(found):
         for k in np.flatnonzero([kind == "partner" for kind in s.true["kind"]]):
             if min(s.drops[k - 1 : k + 1]) >= 0.03 and WINDOW <= s.times[k - 1] <= s.frames - WINDOW - 4:
-                near = [d for d in s.meant if s.times[k - 1] - NEAR <= s.found["frame"][d] <= s.times[k] + NEAR]
+                near = [d for d in s.internal if s.times[k - 1] - HALF <= s.found["frame"][d] <= s.times[k] + HALF]
                 one.append(float(len(near)))
                 marked.append(float(any("possibly merged" in s.found["flags"][d] for d in near)))
     checks = [Check("events", one, lambda v: v == 1), Check("marked", marked, lambda v: v == 1)]
@@ -163,11 +170,14 @@ def size_and_fraction(found: Found) -> Verdict:
 
 
 def shift(found: Found) -> Verdict:
-    each = [np.array(one["errors_px"], float) for one in evidence(found, "shifts")]
+    seen = evidence(found, "shifts")
+    each = [np.array(one["errors_px"], float) for one in seen]
     pooled = np.concatenate(each)
     rms = at_most("rms [px]", [float(np.sqrt((pooled**2).mean()))], 0.05, apart=[float(np.sqrt((e**2).mean())) for e in each])
-    note = "shift of windows of 12 frames against the true motion, one step of 0.5 px among it"
-    return judged([rms], f"{many(len(each), 'seed')}, {len(pooled)} pairs of windows", note)
+    step = at_most("across the step [px]", [float(np.abs(one["step_error_px"]).max()) for one in seen], 0.05)
+    moved = np.concatenate([np.array(one["moved_px"], float) for one in seen])
+    note = f"windows of 12 frames against the true motion, a drift and one step of 0.5 px: rms {float(np.sqrt((moved**2).mean())):.2f} px"
+    return judged([rms, step], f"{many(len(each), 'seed')}, {len(pooled)} pairs of windows", note)
 
 
 def attribution(top: float | None = 0.6, third: float = 0.9, moved: float | None = 0.9) -> Callable[[Found], Verdict]:
@@ -200,7 +210,7 @@ def _part(label: str, marks: list[list[bool]], bar: float) -> Check:
 def exponent(found: Found) -> Verdict:
     """Exponent of the drops found, against that of the noise-free drops of all events."""
     all_ = series(found)
-    measured = np.concatenate([[s.found["drop"][d] for d in s.meant] for s in all_])
+    measured = np.concatenate([[s.found["drop"][d] for d in s.internal] for s in all_])
     true = np.concatenate([np.array(s.true["drop_N5"], float) for s in all_])
     fits = [statistics.fit_power_law(x[np.isfinite(x)], 0.03, 0.6) for x in (measured, true)]
     apart = abs(fits[0].exponent - fits[1].exponent)
@@ -210,7 +220,7 @@ def exponent(found: Found) -> Verdict:
 
 def brighter(found: Found) -> Verdict:
     """Mean change of brightness across events, against the same changes with random signs."""
-    steps = np.array([s.found["brighter"][d] for s in series(found) for d in s.meant], float)
+    steps = np.array([s.found["brighter"][d] for s in series(found) for d in s.internal], float)
     steps = steps[np.isfinite(steps)]
     if steps.size < 5:
         raise XcdiError(f"{steps.size} events with frames on both sides; expected 5 or more for a permutation")

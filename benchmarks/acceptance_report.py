@@ -28,15 +28,18 @@ HEAD = "| stage | test | bar | measured (median) | spread | on | verdict | note 
 
 
 def judge(row: Row, work: Path, version: str) -> Verdict:
-    """Judge one row on the units there are; what is missing, failed or of another version is said in its note."""
+    """Judge one row on the units there are; what is missing, failed or of another version is said in its note.
+
+    Where units are missing or of another version, the row cannot pass.
+    """
     if row.judge is None:
         return Verdict("-", "-", "-", None, f"needs {row.needs}")
-    found, notes, failed = [], [], False
+    found, notes, failed, lacking = [], [], False, False
     for name in row.cases:
         one = case(name)
         there = {seed: unit for seed in range(1, one.seeds + 1) if (unit := units.load(work, one, seed))}
-        told, broken = _remarks(one.seeds, name, there, version)
-        notes, failed = notes + told, failed or broken
+        gaps, errors = _gaps(one.seeds, name, there, version), _errors(name, there)
+        notes, failed, lacking = notes + gaps + errors, failed or bool(errors), lacking or bool(gaps)
         found += [unit["found"] for unit in there.values()]
     try:
         verdict = row.judge(found) if any(found) else Verdict("-", "-", "-", None, absent=not failed)
@@ -46,16 +49,20 @@ def judge(row: Row, work: Path, version: str) -> Verdict:
     on = ", ".join([verdict.count, *(f"profile {size}" for size in sizes)])
     notes = [one.note for one in map(case, row.cases) if one.note] + notes
     passed = False if failed else verdict.passed
-    return replace(verdict, count=on, passed=passed, note="; ".join([*filter(None, [verdict.note]), *notes]))
+    lacking &= bool(passed)
+    told = filter(None, ["incomplete" if lacking else "", verdict.note])
+    return replace(verdict, count=on, passed=None if lacking else passed, note="; ".join([*told, *notes]), incomplete=lacking)
 
 
-def _remarks(planned: int, name: str, there: dict[int, dict[str, Any]], version: str) -> tuple[list[str], bool]:
-    """What a reader must know about the units of one case, and whether one of them failed."""
+def _gaps(planned: int, name: str, there: dict[int, dict[str, Any]], version: str) -> list[str]:
+    """What of one case was not measured, or not with this version."""
     notes = [] if len(there) == planned else [f"{name}: {len(there)} of {planned} seeds measured"]
-    errors = [f"{name} seed {seed} failed: {error}" for seed, unit in there.items() for error in unit["errors"]]
     others = sorted({unit["version"] for unit in there.values()} - {version})
-    notes += [f"{name}: measured with version {', '.join(others)}"] if others else []
-    return notes + errors, bool(errors)
+    return notes + ([f"{name}: measured with version {', '.join(others)}"] if others else [])
+
+
+def _errors(name: str, there: dict[int, dict[str, Any]]) -> list[str]:
+    return [f"{name} seed {seed} failed: {error}" for seed, unit in there.items() for error in unit["errors"]]
 
 
 def markdown(work: Path, version: str, command: str) -> str:
@@ -70,7 +77,8 @@ def markdown(work: Path, version: str, command: str) -> str:
         f"particle, and the statistics draw their own. {_hours(work)}",
         "",
         f"{len(verdicts)} rows: {counts}. A row passes "
-        "where every seed, or the figure pooled over all, meets its bar, and every part of the bar is met; measured are the medians over "
+        "where every seed, or the figure pooled over all, meets its bar, and every part of the bar is met; one that would pass, but of "
+        "which seeds are missing or were measured with another version, is incomplete. Measured are the medians over "
         "seeds or pooled figures, in the order of the bar, and the spread is from the smallest to the largest. Cases are of the "
         "profile named, which is smaller than `std`; `nano` is the easy particle. Events are found by the stages of `superlattice` on "
         "files without detector faults, unless the row is about such faults; rows of imaging, files and attribution have all of them.",
@@ -86,7 +94,9 @@ def markdown(work: Path, version: str, command: str) -> str:
 
 
 def _word(verdict: Verdict) -> str:
-    return "not measured" if verdict.absent else {True: "pass", False: "FAIL", None: "not answerable yet"}[verdict.passed]
+    if verdict.absent or verdict.incomplete:
+        return "not measured" if verdict.absent else "incomplete"
+    return {True: "pass", False: "FAIL", None: "not answerable yet"}[verdict.passed]
 
 
 def _line(row: Row, verdict: Verdict) -> str:

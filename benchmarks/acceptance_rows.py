@@ -151,7 +151,7 @@ ROWS = (
     _statistic("two-time", "S0 std, pointwise mean", MEAN, "two_time_mean"),
     _statistic("two-time", "S0 std, noise", "sd within 10 % of the formula for the noise of C", "two_time_noise"),
     Row("two-time", "GPU versus CPU", "max difference < 1e-5", needs="a machine with a GPU"),
-    _statistic("two-time", "S0 non-ergodic, f_q 0.5", "plateau 0.0625 +- 0.004 with N1, N3 or N5; N2 must warn", "plateau"),
+    _statistic("two-time", "S0 non-ergodic, f_q 0.5", "plateau 0.0625 +- 0.004 with N1, N3 and N5, each of them; N2 must warn", "plateau"),
     _statistic("g2/KWW", "S0 std, n 0.3", "tau +-6 %, gamma +-0.12, beta +-0.012, baseline +-0.004", "relaxation"),
     _statistic("g2/KWW", "S0 std, n 0.05", "tau +-10 %, gamma +-0.4", "relaxation_dim"),
     _statistic("contrast", "counts at n 0.02-1", "beta within 5 % for N x T >= 1e6 pixel-frames", "contrast"),
@@ -193,7 +193,9 @@ ROWS = (
     _statistic("catalogue fit", "C4 lambda 1, N 1000, sizes", "tau 1.50 +- 0.10", "branching", 0),
     _statistic("catalogue fit", "C4 lambda 1, N 1000, durations", "alpha 1.79 +- 0.2", "branching", 1),
     _statistic("catalogue fit", "C4 lambda 1, N 1000, size at duration", "slope 1.72 +- 0.1", "branching", 2),
-    _statistic("catalogue fit", "C8", "with x_min chosen by completeness tau within 0.15; without it the tool warns", "censored"),
+    _statistic(
+        "catalogue fit", "C8", "with x_min chosen by completeness tau within 0.15, and no warning; without it the tool warns", "censored"
+    ),
     _statistic("waiting times", "C5", "accepted as exponential in >= 90 %", "waiting_poisson"),
     _statistic("waiting times", "C6", "rejected raw and accepted after rate rescaling", "waiting_ageing"),
     Row(

@@ -37,7 +37,7 @@ def _columns(found: xr.Dataset) -> dict[str, Any]:
 
 
 def _brighter(found: xr.Dataset, correlation: xr.Dataset) -> list[float]:
-    """Relative change of the pattern's brightness across each event; the monitor is not used, the beam of these series is steady."""
+    """Relative change of the pattern's brightness across each event; the monitor is not used, as the beam of bare series is steady."""
     mean = correlation.mean_count.values[0]
     good = np.flatnonzero(correlation.frame_ok.values)
     steps = []
@@ -71,12 +71,20 @@ def shifts(bench: Any) -> dict[str, Any]:
     relative = seen.frames / patterns.frame_scale(seen.frames, seen.valid, seen.ok)[:, None, None]
     with h5py.File(bench.truth, "r") as file:
         moved = file["motion/shift"][()]
-    errors = []
-    for start in range(0, good.size - 2 * WINDOW + 1, 2 * WINDOW):
+    middle = int(np.searchsorted(good, _frames(bench) // 2))
+    errors, true = [], []
+    for start in _starts(good.size, middle):
         before, after = good[start : start + WINDOW], good[start + WINDOW : start + 2 * WINDOW]
         found = sizes.measure_event(relative[before], relative[after], seen.valid, weights).shift_px
-        errors.append(np.array(found) - (moved[after].mean(axis=0) - moved[before].mean(axis=0)))
-    return {"errors_px": np.array(errors)}
+        true.append(moved[after].mean(axis=0) - moved[before].mean(axis=0))
+        errors.append(np.array(found) - true[-1])
+    across = list(_starts(good.size, middle)).index(middle - WINDOW)
+    return {"errors_px": np.array(errors), "moved_px": np.array(true), "step_error_px": errors[across]}
+
+
+def _starts(count: int, middle: int) -> range:
+    """First frames of pairs of windows, one pair after the other; the step at `middle` falls between the two windows of one."""
+    return range((middle - WINDOW) % (2 * WINDOW), count - 2 * WINDOW + 1, 2 * WINDOW)
 
 
 def attribution(bench: Any) -> dict[str, Any]:

@@ -15,7 +15,10 @@ Found = list[dict[str, Any]]  # what the measures of every unit of a row gave
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a row says: measured, its spread, on how much, and whether it passes (None: not answerable yet; `absent`: not measured)."""
+    """What a row says: measured, its spread, on how much, and whether it passes (None: not answerable yet).
+
+    `absent`: nothing was measured; `incomplete`: not all of it, or not of this version.
+    """
 
     measured: str
     spread: str
@@ -23,6 +26,7 @@ class Verdict:
     passed: bool | None
     note: str = ""
     absent: bool = False
+    incomplete: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """The acceptance table judges as it says: every row has its bar, and made-up figures pass and fail where they should."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -11,11 +13,15 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import acceptance  # noqa: E402
 import acceptance_report as report  # noqa: E402
+import acceptance_series  # noqa: E402
 import acceptance_statistics  # noqa: E402
 import acceptance_units as units  # noqa: E402
 from acceptance_cases import CASES, STATISTICS, case  # noqa: E402
 from acceptance_rows import ROWS  # noqa: E402
 from acceptance_verdict import at_least, at_most, judged, within  # noqa: E402
+
+from xcdi.artificial.profiles import profile  # noqa: E402
+from xcdi.artificial.variants import variant  # noqa: E402
 
 IMAGING = {"overlap": 0.97, "agreement": 0.95, "shape_overlap": 0.95, "n_good": 6, "starts": 8, "grade": "good", "statistics": True}
 TRUE = {"frame": [100, 200], "kind": ["main", "main"], "drop_N3": [0.2, 0.2], "drop_N5": [0.2, 0.2], "fraction": [0.1, 0.1]}
@@ -31,10 +37,15 @@ def write(work, name, seed, found, *, version="v", errors=()):
     units.place(work, one, seed).write_text(json.dumps(unit))
 
 
-def detected(frames, flags=None):
+def write_all(work, name, found, **options):
+    for seed in range(1, case(name).seeds + 1):
+        write(work, name, seed, found, **options)
+
+
+def detected(frames, flags=None, true=TRUE):
     flags = flags or [""] * len(frames)
     found = {"frame": frames, "flags": flags, "drop": [0.2] * len(frames), "brighter": [0.0] * len(frames)}
-    return {"events": {"found": found, "true": TRUE, "frames": 300}}
+    return {"events": {"found": found, "true": true, "frames": 300}}
 
 
 def test_every_row_has_a_name_of_its_own_a_bar_and_a_source():
@@ -90,20 +101,76 @@ def test_a_hard_case_asks_for_a_true_grade(tmp_path, cc, grade, true, statistics
 
 
 @pytest.mark.parametrize(
-    ("frames", "passed"),
-    [([100, 201], True), ([100, 203], False), ([100], False), ([100, 150, 200], False)],
-    ids=["all", "late", "missed", "false"],
+    ("frames", "flags", "passed"),
+    [
+        ([100, 201], None, True),
+        ([100, 203], None, False),
+        ([100], None, False),
+        ([100, 150, 200], None, False),
+        ([100, 104, 200], None, False),
+        ([100, 200], ["", "rigid"], False),
+        ([100, 150, 200], ["", "rigid", ""], True),
+    ],
+    ids=["all", "late", "missed", "false", "twice", "called rigid", "rigid beside"],
 )
-def test_events_must_be_found_in_their_frame_and_no_others(tmp_path, frames, passed):
-    write(tmp_path, "events-n1.0", 1, detected(frames))
+def test_events_must_be_found_in_their_frame_once_and_no_others(tmp_path, frames, flags, passed):
+    write_all(tmp_path, "events-n1.0", detected(frames, flags))
     assert report.judge(row("events", "n 1.0"), tmp_path, "v").passed is passed
+
+
+@pytest.mark.parametrize(("kind", "passed"), [("main", True), ("perfect", False)])
+def test_a_small_event_excuses_a_detection_but_one_that_cannot_be_seen_does_not(tmp_path, kind, passed):
+    true = TRUE | {"frame": [100, 150, 200], "kind": ["main", kind, "main"]}
+    true |= {name: [0.2, 0.01, 0.2] for name in ("drop_N3", "drop_N5", "fraction")}
+    write_all(tmp_path, "events-n1.0", detected([100, 152, 200], true=true))
+    assert report.judge(row("events", "n 1.0"), tmp_path, "v").passed is passed
+
+
+@pytest.mark.parametrize(("flag", "passed"), [("rigid", False), ("", False), ("artefact", True)])
+def test_where_nothing_happens_all_but_artefacts_count(tmp_path, flag, passed):
+    write_all(tmp_path, "no-events", detected([150], [flag]))
+    assert report.judge(row("events", "no events"), tmp_path, "v").passed is passed
 
 
 def test_an_artefact_is_no_event_and_a_plain_detection_is_one(tmp_path):
     for name, flag, passed in (("late-hot", "artefact", True), ("step", "rigid", True), ("beam-jump", "", False)):
-        write(tmp_path, name, 1, detected([150], [flag]))
+        write_all(tmp_path, name, detected([150], [flag]))
         verdict = report.judge(next(row for row in ROWS if row.cases == (name,)), tmp_path, "v")
         assert verdict.passed is passed
+
+
+@pytest.mark.parametrize(
+    ("seen", "noise", "passed"), [(1.0, 0.01, True), (0.0, 0.0, False), (1.0, 0.1, False)], ids=["right", "always 0", "noisy"]
+)
+def test_a_shift_that_is_never_seen_fails_clearly(tmp_path, seen, noise, passed):
+    rng = np.random.default_rng(0)
+    moved = 0.26 * rng.standard_normal((16, 2))
+    moved[8, 1] += 0.5
+    errors = (seen - 1) * moved + noise * rng.standard_normal(moved.shape)
+    write_all(
+        tmp_path, "still", {"shifts": {"errors_px": errors.tolist(), "moved_px": moved.tolist(), "step_error_px": errors[8].tolist()}}
+    )
+    verdict = report.judge(row("rigid shift"), tmp_path, "v")
+    assert verdict.passed is passed
+    assert ("across the step" in verdict.note.split(";")[0]) is not passed
+
+
+def test_a_shift_that_is_right_but_across_the_step_fails(tmp_path):
+    errors = [[0.0, 0.0]] * 15 + [[0.0, 0.06]]
+    write_all(tmp_path, "still", {"shifts": {"errors_px": errors, "moved_px": errors, "step_error_px": errors[-1]}})
+    assert report.judge(row("rigid shift"), tmp_path, "v").passed is False
+
+
+def test_the_step_lies_between_the_windows_of_one_pair():
+    for middle in range(12, 60):
+        assert middle - 12 in acceptance_series._starts(100, middle)
+
+
+@pytest.mark.parametrize(("share", "passed"), [(0.95, True), (0.85, False), (None, True)])
+def test_strain_must_be_given_where_the_particle_is(tmp_path, share, passed):
+    figures = IMAGING | {"strain_rms": 1e-3, "tilt_rms": 1e-3} | ({} if share is None else {"strain_share": share})
+    write_all(tmp_path, "standard", {"imaging": figures})
+    assert report.judge(row("phasing standard"), tmp_path, "v").passed is passed
 
 
 def test_a_failed_unit_fails_its_row_and_says_why(tmp_path):
@@ -115,11 +182,51 @@ def test_a_failed_unit_fails_its_row_and_says_why(tmp_path):
     assert "blur-0.5 seed 3 failed: XcdiError: no photons" in verdict.note
 
 
-def test_seeds_that_lack_and_other_versions_are_told(tmp_path):
+def test_seeds_that_lack_and_other_versions_are_told_and_do_not_pass(tmp_path):
     write(tmp_path, "blur-0.5", 1, {"imaging": IMAGING}, version="old")
-    note = report.judge(row("phasing coherence", "0.5"), tmp_path, "v").note
-    assert "1 of 3 seeds measured" in note
-    assert "measured with version old" in note
+    verdict = report.judge(row("phasing coherence", "0.5"), tmp_path, "v")
+    assert verdict.passed is None
+    assert "1 of 3 seeds measured" in verdict.note
+    assert "measured with version old" in verdict.note
+    page = report.markdown(tmp_path, "v", "command")
+    assert sum("| incomplete |" in line for line in page.splitlines()) == 1
+    assert "| pass |" not in page
+
+
+def test_all_seeds_of_one_version_are_complete_and_one_of_another_is_not(tmp_path):
+    write_all(tmp_path, "blur-0.5", {"imaging": IMAGING})
+    assert report.judge(row("phasing coherence", "0.5"), tmp_path, "v").passed is True
+    write(tmp_path, "blur-0.5", 2, {"imaging": IMAGING}, version="old")
+    verdict = report.judge(row("phasing coherence", "0.5"), tmp_path, "v")
+    assert (verdict.passed, "incomplete" in verdict.note) == (None, True)
+
+
+def test_what_fails_so_far_fails_though_seeds_lack(tmp_path):
+    write(tmp_path, "blur-0.5", 1, {"imaging": IMAGING | {"overlap": 0.5}})
+    assert report.judge(row("phasing coherence", "0.5"), tmp_path, "v").passed is False
+
+
+def test_the_version_holds_what_measures(monkeypatch):
+    told = []
+
+    def git(command, **options):
+        told.append(command)
+        return subprocess.CompletedProcess(command, 0, stdout="abc" if "rev-parse" in command else " M benchmarks/acceptance_files.py")
+
+    monkeypatch.setattr(acceptance.subprocess, "run", git)
+    before = acceptance.version()
+    assert before.startswith("abc+")
+    assert any(str(word).endswith("acceptance*.py") for word in told[-1])
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path.name == "acceptance_files.py" else b""))
+    assert acceptance.version() != before
+
+
+def test_every_row_of_events_ages_at_full_strength_or_says_that_it_does_not():
+    for one in CASES:
+        if {"events", "shifts", "attribution"} & set(one.measures):
+            p = profile(one.profile, **variant(one.profile, one.variant) | dict(one.options))
+            assert p.slow_amplitude >= 0.7 or f"amplitude {p.slow_amplitude:g}" in one.note, one.name
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path):
