@@ -137,7 +137,8 @@ def _first_line(error: ValidationError, kind: type[Model]) -> str:
     if first["type"] == "missing":
         return f"{path}: missing; expected {first['loc'][-1]} here"
     found = "" if isinstance(first["input"], dict) else f" (found {first['input']!r})"
-    return f"{path}: {first['msg'].removeprefix('Value error, ')}{found}"
+    key = f"{path}: " if path else ""  # what contradicts itself has no key of its own
+    return f"{key}{first['msg'].removeprefix('Value error, ')}{found}"
 
 
 def _known(kind: Any, path: tuple[int | str, ...]) -> list[str]:

@@ -156,7 +156,7 @@ def test_what_cannot_be_made_is_told(tmp_path):
         simulate("particle", tmp_path / "file")
     with pytest.raises(XcdiError, match="no profile 'picco'"):
         simulate("particle", tmp_path / "new", profile="picco")
-    assert not list((tmp_path / "new").iterdir())
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("command", [["particle", "--variant", "three-peaks", "--set", "frames=8"], ["crystal", "--variant", "inclined"]])
@@ -196,3 +196,27 @@ def test_what_peaks_have_in_common_does_not_depend_on_how_many_there_are(tmp_pat
 def test_the_beam_of_every_frame_is_in_the_truth(folder, truth):
     for scan, place in (("rocking", "artifacts/rocking/beam"), ("series", "artifacts/beam")):
         np.testing.assert_allclose(beam(folder, scan), truth[place][()], rtol=5e-3)
+
+
+def test_two_experiments_do_not_share_a_folder(tmp_path):
+    simulate("particle", tmp_path, "pico", 1, frames=8)
+    simulate("particle", tmp_path, "pico", 2, frames=8)  # the same files, written anew
+    with pytest.raises(XcdiError, match="of an experiment of other files"):
+        simulate("speckle", tmp_path, "pico", 1)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"grains": 0}, "greater than or equal to 1"),
+        ({"window": 10}, "smaller than box"),
+        ({"reflections": ((0, 0, 0),)}, "none 0 0 0"),
+        ({"event_frames": (10, 1)}, "expected rising"),
+        ({"detector": (64, 64)}, "leaves the detector's 64 rows"),
+        ({"size_nm": (-100, 100, 100)}, "less than four voxels"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(option, said):
+    with pytest.raises(XcdiError, match=said):
+        profile("pico", **option)

@@ -178,3 +178,27 @@ def test_variants_are_listed_with_what_they_set(capsys):
     assert ["particle", "dim-0.3", "mean_count=0.3"] in [line.split() for line in lines]
     assert {line.split()[0] for line in lines} == {"particle", "speckle", "catalogue", "crystal"}
     assert lines[0].startswith("particle bare")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("particle", ["--stall", "1000:1"], "frame 1000"),
+        ("particle", ["--kill-after", "100"], "frame 99"),
+        ("particle", ["--stall", "3:inf"], "not infinity"),
+        ("crystal", [], "a crystal has no series"),
+    ],
+)
+def test_a_fault_that_cannot_happen_is_told(name, words, said, tmp_path, capsys):
+    out = tmp_path / "raw"
+    assert main(["simulate", name, str(out), "--profile", "pico", "--live", "1000", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_series_is_not_written_over_another(tmp_path, capsys):
+    assert main(["simulate", "particle", str(tmp_path), *WORDS]) == 0
+    before = (tmp_path / "truth.h5").read_bytes()
+    assert main(["simulate", "particle", str(tmp_path), *WORDS, "--seed", "9", "--live", "1000"]) == 2
+    assert "needs a folder without a series" in capsys.readouterr().err
+    assert (tmp_path / "truth.h5").read_bytes() == before

@@ -146,8 +146,10 @@ def test_a_turned_grain_leaves_the_peak_and_is_seen_on_the_same_ring():
     assert not abs(grown.rho[grown.cell == grain]).any()
     assert np.deg2rad(10) <= abs(grown.turned[grain]) <= np.deg2rad(30)
     unstrained = replace(grown, displacement=np.zeros_like(grown.displacement))
-    found = spots(profile("std", high_angle=1, detector=(4000, 4000), peak_px=(2000, 2000), angles=8, box=16, window=24), unstrained)
-    centre = beam_centre(profile("std", peak_px=(2000, 2000)))
+    found = spots(
+        profile("std", high_angle=1, detector=(4000, 4000), peak_px=(2000, 2000), angles=8, box=16, series_box=16, window=24), unstrained
+    )
+    centre = beam_centre(profile("std", detector=(4000, 4000), peak_px=(2000, 2000)))
     away = np.array(found[0].centre) - centre
     assert np.linalg.norm(away) == pytest.approx(2000 - centre[1], rel=1e-6)
     assert abs(np.arctan2(away[0], away[1])) == pytest.approx(abs(grown.turned[grain]), rel=1e-6)

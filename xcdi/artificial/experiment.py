@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
@@ -66,22 +67,34 @@ def simulate(
     Raises
     ------
     XcdiError
-        If there is no such experiment, profile or option, or `out` is a file.
+        If there is no such experiment, profile or option, or `out` is a file or holds an experiment of other files.
     """
     if name not in EXPERIMENTS:
         raise XcdiError(f"no experiment {name!r}{suggest(name, EXPERIMENTS)}")
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise XcdiError(f"{out} is a file, expected a folder to write into; choose another name")
-    write = EXPERIMENTS[name]
     out.mkdir(parents=True, exist_ok=True)
     aside = Path(mkdtemp(dir=out, prefix=".writing-"))
     try:
-        write(aside, profile, seed, options, variant, tell=tell)
+        EXPERIMENTS[name](aside, profile, seed, options, variant, tell=tell)
+        _refuse_mixture(aside, out)
         deliver(aside, out)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):
+            out.rmdir()  # succeeds if nothing has come to be
     return out
+
+
+def _refuse_mixture(aside: Path, out: Path) -> None:
+    """Raise XcdiError if files of another simulated experiment would stay beside the new ones."""
+    new = {path.name for path in aside.iterdir()}
+    left = sorted(path.name for path in out.glob("*.h5") if path.name not in new and path.name.startswith(tuple(EXPERIMENTS)))
+    if left and (out / "truth.h5").exists():
+        raise XcdiError(
+            f"{out} holds {left[0]} of an experiment of other files, which would stay beside this one's truth; choose another folder"
+        )
 
 
 def simulate_particle(folder: Path, profile_name: str, seed: int, options: dict[str, Any], variant: str, *, tell: Tell = silent) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the detector's compression)
+import numpy as np
 
 from xcdi.artificial.growing import Mirror
 from xcdi.errors import XcdiError
@@ -89,17 +90,20 @@ def replay(aside: Path, out: Path, pace: Pace, tell: Tell = lambda came, planned
     """
     series = sorted(path for path in aside.iterdir() if _is_series(path))
     if not series:
-        raise XcdiError(f"no file named *{SERIES}* to replay among {', '.join(sorted(p.name for p in aside.iterdir()))}; leave out --live")
-    put_in_place(aside, out, keep=lambda path: not _is_series(path))
-    for path in series:
-        (out / path.name).unlink(missing_ok=True)
+        raise XcdiError("this experiment has no series that could be written live; leave out --live")
+    there = sorted(path.name for path in series if (out / path.name).exists())
+    if there:
+        raise XcdiError(f"{out} holds {there[0]} of an earlier experiment; live writing needs a folder without a series, choose another")
     heads = [path for path in series if path.stem.endswith(MASTER) or not any(p.stem.endswith(MASTER) for p in series)]
     with ExitStack() as cleaning:
         for path in series:
             cleaning.callback((out / path.name).unlink, missing_ok=True)
         with ExitStack() as stack:
             writers = [stack.enter_context(closing(_writer(head, out, pace))) for head in heads]
-            _pace(writers, [next(writer) for writer in writers], aside, pace, tell)
+            planned = max(next(writer) for writer in writers)
+            _check(pace, planned)
+            put_in_place(aside, out, keep=lambda path: not _is_series(path))
+            _pace(writers, planned, aside, pace, tell)
         cleaning.pop_all()  # it ended well: all stays
 
 
@@ -107,17 +111,31 @@ def _is_series(path: Path) -> bool:
     return SERIES in path.stem and path.suffix == ".h5"
 
 
-def _pace(writers: list[Writer], planned: list[int], aside: Path, pace: Pace, tell: Tell) -> None:
+def _pace(writers: list[Writer], planned: int, aside: Path, pace: Pace, tell: Tell) -> None:
     """Let every writer write one frame after the other, each in its time."""
     begin = time.monotonic()
-    for frame in range(max(planned)):
+    for frame in range(planned):
         time.sleep(max(0.0, begin + pace.due_s(frame) - time.monotonic()))
         for writer in writers:
             next(writer, None)
-        tell(frame + 1, max(planned))
+        tell(frame + 1, planned)
         if pace.kill_after == frame + 1:
             shutil.rmtree(aside, ignore_errors=True)
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _check(pace: Pace, planned: int) -> None:
+    """Raise XcdiError if something is to happen at a frame that never comes, or nothing is to come at all."""
+    asked = [
+        *(frame for frame, _ in pace.stalls),
+        *(frame for frame, _ in pace.losses),
+        *([] if pace.kill_after is None else [pace.kill_after - 1]),
+    ]
+    late = [frame for frame in asked if frame >= planned]
+    if late:
+        raise XcdiError(f"something is to happen at frame {late[0]}, and the series has frames 0 to {planned - 1}")
+    if not all(np.isfinite(seconds) for _, seconds in pace.stalls):
+        raise XcdiError("a stall takes a number of seconds, not infinity")
 
 
 def _writer(head: Path, out: Path, pace: Pace) -> Writer:

@@ -85,7 +85,8 @@ def _asked(seen: Compared, told: list[Ascribed]) -> Iterator[Row | Skipped]:
         yield at_least(f"{NAME}, share of {len(ranks)}", np.mean([rank == 1 for rank in ranks]), _of(len(ranks), TOP_1))
     if max(one.depth for one in told) > 1:
         among = np.mean([0 < rank <= 3 for rank in ranks])
-        yield at_least(f"right boundary among the first three, share of {len(ranks)}", among, _of(len(ranks), OTHER_SHAPE if other else TOP_3))
+        bar = _of(len(ranks), OTHER_SHAPE if other else TOP_3)
+        yield at_least(f"right boundary among the first three, share of {len(ranks)}", among, bar)
     moved = [one.moved for one in told if one.moved is not None]
     if moved and not other:
         yield at_least(f"grain that moved is right, share of {len(moved)}", np.mean(moved), _of(len(moved), MOVED))

@@ -17,7 +17,7 @@ __all__ = ["show"]
 def show(subject: str, name: str | None) -> int:
     """Print one subject; `name` is the pipeline of ``settings``, the file of ``file``."""
     if subject == "settings":
-        print(settings.template(pipelines.find(_needed(name, "show settings PIPELINE")).Settings))
+        print(settings.template(_settings(_needed(name, "show settings PIPELINE"))))
         return 0
     if subject == "file":
         from xcdi.cli.contents import contents
@@ -30,6 +30,22 @@ def show(subject: str, name: str | None) -> int:
     tables = {"pipelines": _pipelines, "beamlines": _beamlines, "moves": _moves, "corrections": _corrections, "variants": _variants}
     _table(tables[subject]())
     return 0
+
+
+def _settings(name: str) -> type[settings.Model]:
+    """Settings of a pipeline, or options of a simulated experiment."""
+    from xcdi.artificial import catalogues, crystal, profiles, speckle
+
+    experiments: dict[str, type[settings.Model]] = {
+        "particle": profiles.Profile,
+        "speckle": speckle.Speckle,
+        "catalogue": catalogues.Catalogue,
+        "crystal": crystal.Crystal,
+    }
+    if name in experiments:
+        return experiments[name]
+    found: type[settings.Model] = pipelines.find(name).Settings
+    return found
 
 
 def _pipelines() -> dict[str, str]:

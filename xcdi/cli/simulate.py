@@ -45,6 +45,8 @@ def simulate(order: Order) -> int:
 
     options = dict(map(_assigned, order.assignments))
     pace = _pace(order)
+    if pace is not None and order.name in ("catalogue", "crystal"):
+        raise XcdiError(f"a {order.name} has no series that could be written live; leave out --live, or simulate a particle")
     ready_folder(order.out)
     names: list[str] = []
 

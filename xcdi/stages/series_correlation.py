@@ -69,6 +69,8 @@ def correlate(scan: xr.Dataset, how: Correlating, *, device: str = "cpu", worker
     XcdiError
         If there is no frame, no photon, or no memory for the result.
     """
+    if scan.sizes["frame"] < 2:
+        raise XcdiError(f"{scan.sizes['frame']} frame; a correlation in time needs at least 2")
     folds = deque(_folded(frame_blocks(_needed(scan), workers=workers), how, device), maxlen=1)
     return _result(folds[-1] if folds else None, provisional=False)
 

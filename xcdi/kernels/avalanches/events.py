@@ -154,7 +154,9 @@ def threshold(
     """
     rng = np.random.default_rng(seed)
     noise = noise_level(products)
-    chosen = np.setdiff1d(np.arange(0, len(products) - 1, 2), np.asarray(breaks, int) - 1)
+    every = np.arange(0, len(products) - 1, 2)
+    quiet = np.setdiff1d(every, np.asarray(breaks, int) - 1)
+    chosen = quiet if len(quiet) >= 2 * window + 2 else every  # of a short series those across events too: a stricter threshold
     pool = _differences(products)[np.ix_(chosen, chosen)] / 2
     n = len(pool)
     if n < 2 * window + 2:
