@@ -178,7 +178,7 @@ def test_unknown_pipeline(night, capsys):
 
 
 def test_output_under_a_regular_file(night, capsys):
-    check_refusal(capsys, run("night.h5", "--out", "night.h5/out"), "night.h5: is a file", "choose another --out")
+    check_refusal(capsys, run("night.h5", "--out", "night.h5/out"), "night.h5: is a file", "choose another")
 
 
 def test_usage_errors_are_one_line(night, capsys):

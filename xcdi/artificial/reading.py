@@ -81,8 +81,11 @@ def read_experiment(truth: str | Path) -> tuple[str, Parts]:
 
 
 def _is_truth(path: Path) -> bool:
-    with h5py.File(path, "r") as file:
-        return "config" in file and "seed" in file
+    try:
+        with h5py.File(path, "r") as file:
+            return "config" in file and "seed" in file
+    except OSError as error:
+        raise XcdiError(f"{path}: cannot be opened as HDF5 ({error}); expected the truth.h5 that 'xcdi simulate' wrote") from None
 
 
 def _about(file: h5py.File) -> dict[str, Any]:

@@ -116,8 +116,10 @@ def _compared(result_paths: Paths, truth_path: str | Path) -> Iterator[Compared]
 
 
 def _opened(path: str | Path) -> Any:
+    what = "expected a result or the truth.h5 of a simulation"
     if not Path(path).is_file():
-        raise XcdiError(f"{path}: no such file; expected a result or the truth.h5 of a simulation")
-    if not h5py.is_hdf5(path):
-        raise XcdiError(f"{path}: cannot be opened as HDF5; expected a result or the truth.h5 of a simulation")
-    return h5py.File(path, "r")
+        raise XcdiError(f"{path}: {'is a folder' if Path(path).is_dir() else 'no such file'}; {what}")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise XcdiError(f"{path}: cannot be opened as HDF5 ({error}); {what}") from None

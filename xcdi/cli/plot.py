@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from xcdi.cli.output import shown_path
+from xcdi.cli.tasks import ready_folder
 from xcdi.errors import XcdiError
 from xcdi.jobs.job import one_line
 
@@ -43,8 +44,8 @@ def _simulated(truth: Path, out: Path) -> Path:
     from xcdi.artificial import reading
     from xcdi.plot import simulation
 
+    ready_folder(out)
     suite, parts = reading.read_experiment(truth)
-    out.mkdir(parents=True, exist_ok=True)
     picture = out / f"{truth.resolve().parent.name}_{suite}.png"
     simulation.save(simulation.draw(suite, parts), picture)
     return picture

@@ -18,6 +18,8 @@ STDOUT = "-"
 
 def score(results: list[Path], truth: Path, json_file: str | None) -> int:
     """Print what is judged as a table, or as JSON; 0 if every figure meets its bar, else 1."""
+    if json_file not in (None, STDOUT) and not Path(json_file).parent.is_dir():
+        raise XcdiError(f"{json_file}: its folder does not exist; make it first")
     verdict = judge(results, truth)
     if not verdict.rows:
         raise XcdiError(f"nothing to judge: {_not_judged(verdict)}")

@@ -112,7 +112,7 @@ def ready_folder(out: Path) -> None:
     """Make the folder of the results, or say why it cannot be."""
     blocker = next((place for place in [out, *out.parents] if place.exists()), None)
     if blocker is not None and not blocker.is_dir():
-        raise XcdiError(f"{blocker}: is a file, expected a folder for the results; choose another --out")
+        raise XcdiError(f"{blocker}: is a file, expected a folder to write into; choose another")
     out.mkdir(parents=True, exist_ok=True)
 
 
