@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from xcdi.artificial import laws
-from xcdi.artificial.choices import chosen
+from xcdi.artificial.choices import chosen, configured
 from xcdi.artificial.streams import streams
 from xcdi.artificial.telling import Tell, silent
-from xcdi.errors import XcdiError, suggest
-from xcdi.settings import Model, from_mapping
+from xcdi.settings import Model
 
 __all__ = ["SIZES", "VARIANTS", "Catalogue", "Series", "catalogue", "completeness", "draw", "size_law", "write_catalogue"]
 
@@ -119,9 +118,7 @@ def catalogue(name: str, variant: str = "", **options: Any) -> Catalogue:
     >>> catalogue("pico", "censored", events=70).detection_centre
     0.03
     """
-    if name not in SIZES:
-        raise XcdiError(f"no profile {name!r}{suggest(name, SIZES)}")
-    return from_mapping(Catalogue, SIZES[name] | chosen(VARIANTS, variant) | options, f"profile {name!r}: ")
+    return configured(Catalogue, SIZES, name, chosen(VARIANTS, variant) | options)
 
 
 def size_law(c: Catalogue) -> laws.SizeLaw:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from xcdi.errors import XcdiError, suggest
+from xcdi.settings import Model, from_mapping
 
-__all__ = ["chosen"]
+__all__ = ["chosen", "configured"]
+
+M = TypeVar("M", bound=Model)
 
 
 def chosen(table: Mapping[str, Mapping[str, Any]], names: str) -> dict[str, Any]:
@@ -29,3 +32,16 @@ def chosen(table: Mapping[str, Mapping[str, Any]], names: str) -> dict[str, Any]
             raise XcdiError(f"no variant {name!r}{suggest(name, table)}")
         options |= table[name]
     return options
+
+
+def configured(kind: type[M], sizes: Mapping[str, Mapping[str, Any]], profile: str, changes: Mapping[str, Any]) -> M:
+    """Return the model `kind` of the size called `profile` with `changes`.
+
+    Raises
+    ------
+    XcdiError
+        If there is no such profile, or a value is unknown or does not fit.
+    """
+    if profile not in sizes:
+        raise XcdiError(f"no profile {profile!r}{suggest(profile, sizes)}")
+    return from_mapping(kind, {**sizes[profile], **changes}, f"profile {profile!r}: ")

@@ -14,7 +14,7 @@ from pydantic import Field
 from scipy import ndimage
 
 from xcdi.artificial import goniometer, oblique
-from xcdi.artificial.choices import chosen
+from xcdi.artificial.choices import chosen, configured
 from xcdi.artificial.dislocations import BURGERS
 from xcdi.artificial.goniometer import Camera, Pose
 from xcdi.artificial.instrument import HC_KEV_NM, Sampling
@@ -23,8 +23,8 @@ from xcdi.artificial.scattering import blur, far_field
 from xcdi.artificial.shapes import shape_function
 from xcdi.artificial.streams import streams
 from xcdi.artificial.telling import Tell, silent
-from xcdi.errors import XcdiError, suggest
-from xcdi.settings import Model, from_mapping
+from xcdi.errors import XcdiError
+from xcdi.settings import Model
 
 __all__ = ["SIZES", "VARIANTS", "Crystal", "Grown", "Setting", "crystal", "far_fields", "grow", "setting", "simulate_crystal"]
 
@@ -140,9 +140,7 @@ def crystal(profile: str, variant: str = "", **options: Any) -> Crystal:
     >>> crystal("nano", "tension,screw").screws
     1
     """
-    if profile not in SIZES:
-        raise XcdiError(f"no profile {profile!r}{suggest(profile, SIZES)}")
-    return from_mapping(Crystal, SIZES[profile] | chosen(VARIANTS, variant) | options, f"profile {profile!r}: ")
+    return configured(Crystal, SIZES, profile, chosen(VARIANTS, variant) | options)
 
 
 def setting(c: Crystal) -> Setting:

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from xcdi.errors import XcdiError, suggest
-from xcdi.settings import Model, from_mapping
+from xcdi.artificial.choices import configured
+from xcdi.settings import Model
 
 __all__ = ["PROFILES", "Profile", "profile"]
 
@@ -190,6 +190,4 @@ def profile(name: str, **options: Any) -> Profile:
     >>> profile("nano", events=False).events
     False
     """
-    if name not in PROFILES:
-        raise XcdiError(f"no profile {name!r}{suggest(name, PROFILES)}")
-    return from_mapping(Profile, PROFILES[name] | options, f"profile {name!r}: ")
+    return configured(Profile, PROFILES, name, options)

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from xcdi.artificial.choices import chosen
+from xcdi.artificial.choices import chosen, configured
 from xcdi.artificial.streams import streams
 from xcdi.artificial.telling import Tell, silent
-from xcdi.errors import XcdiError, suggest
-from xcdi.settings import Model, from_mapping
+from xcdi.settings import Model
 
 __all__ = ["SIZES", "SPECKLE_VARIANTS", "Movie", "Speckle", "coherence", "draw", "speckle", "write_speckle"]
 
@@ -77,9 +76,7 @@ def speckle(name: str, variant: str = "", **options: Any) -> Speckle:
     >>> speckle("pico", "dim,plateau", modes=2).mean_count
     0.05
     """
-    if name not in SIZES:
-        raise XcdiError(f"no profile {name!r}{suggest(name, SIZES)}")
-    return from_mapping(Speckle, SIZES[name] | chosen(SPECKLE_VARIANTS, variant) | options, f"profile {name!r}: ")
+    return configured(Speckle, SIZES, name, chosen(SPECKLE_VARIANTS, variant) | options)
 
 
 def coherence(s: Speckle) -> NDArray[np.float64]:
