@@ -127,8 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     todo = list(due(asked(options.rows), options.work, now, options.seeds))
     print(f"version {now}: {len(todo)} units to measure; figures in {options.work}", flush=True)
     whole = not todo or measure(todo, options.work, now, options.jobs)
-    words = list(arguments if arguments is not None else sys.argv[1:])
-    write(options.out, report.markdown(options.work, now, " ".join(["python benchmarks/acceptance.py", *words])))
+    asked_for = [*(["--rows", *options.rows] if options.rows else []), *(["--seeds", str(options.seeds)] if options.seeds else [])]
+    write(options.out, report.markdown(options.work, now, " ".join(["python benchmarks/acceptance.py", *asked_for])))
     print(f"→ {options.out}")
     return 0 if whole else 1
 
