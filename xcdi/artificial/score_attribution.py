@@ -93,11 +93,11 @@ def _asked(seen: Compared, told: list[Ascribed]) -> Iterator[Row | Skipped]:
 
 
 def _of(count: int, share: float) -> float:
-    """Return `share` in whole events out of `count`: of six, nine tenths are five.
+    """Return `share` in whole events out of `count`, at least one: of six, nine tenths are five.
 
     Examples
     --------
-    >>> round(_of(6, 0.9), 3)
-    0.833
+    >>> round(_of(6, 0.9), 3), _of(1, 0.6)
+    (0.833, 1.0)
     """
-    return float(np.floor(share * count) / count)
+    return float(max(np.floor(share * count), 1) / count)

@@ -72,7 +72,7 @@ Chunk = Annotated[int, typer.Option(min=1, help="frames read at a time")]
 @app.command()
 def demo(
     out: Out = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0, help="seed of the simulated experiment")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the simulated experiment")] = 1,
 ) -> int:
     """Simulate one experiment, run everything on it, compare with the truth."""
     from xcdi.cli.output import usable_cores
@@ -89,7 +89,7 @@ def simulate(
     name: Annotated[str, typer.Argument(help="what to simulate: particle, speckle, catalogue or crystal")],
     out: Annotated[Path, typer.Argument(help="folder of its raw files and truth.h5")],
     profile: Annotated[Profile, typer.Option(help="its size")] = Profile.nano,
-    seed: Annotated[int, typer.Option(min=0, help="same seed, same experiment")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="same seed, same experiment")] = 1,
     variant: Annotated[str, typer.Option(help="named changes, as standard,dim-0.3 (xcdi show variants)")] = "",
     assignments: Annotated[list[str] | None, typer.Option("--set", help="one option, as grains=5; may be repeated")] = None,
     live: Annotated[float | None, typer.Option(min=1e-3, help="let the series grow in OUT, at so many frames per second")] = None,
