@@ -74,7 +74,7 @@ def test_a_wall_turns_one_side_against_the_other_by_its_tilt():
     assert abs(right - left) == pytest.approx(np.deg2rad(p.wall_deg), rel=0.15)
 
 
-@pytest.mark.parametrize("hkl", [(1, 1, 1), (0, 0, 2), (1, 1, -1), (2, 2, 0)])
+@pytest.mark.parametrize("hkl", [(0, 0, 2), (1, 1, -1), (2, 2, 0)])
 def test_a_burgers_vector_is_a_lattice_vector_for_every_peak(hkl):
     p = profile("pico", reflections=((1, 1, 1), hkl))
     for burgers in dislocations.burgers_vectors(p):
