@@ -157,7 +157,9 @@ def test_other_options_leave_times_and_places_as_they_were():
             np.testing.assert_array_equal(one.centre, two.centre)
 
 
+@pytest.mark.parametrize("size", ["pico", "nano", "std", "full"])
 @pytest.mark.parametrize("name", [*VARIANTS, "bare"])
-def test_every_variant_is_a_profile(name):
-    p = profile("pico", **variant("pico", name))
-    assert p != profile("pico") or name == "standard"
+def test_every_variant_can_be_drawn_in_every_size(name, size):
+    p = profile(size, **variant(size, name))
+    scattering.check_window(p)
+    assert p != profile(size) or size in ("std", "full")  # which are `standard` and age strongly themselves

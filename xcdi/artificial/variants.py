@@ -27,7 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "blur-0.8": {"blur_px": 0.8},
     "wide-beam": {"illumination_um": 5.0},
     "narrow-beam": {"illumination_um": 0.8},
-    "isotropic": {"angles": 48, "angle_step_deg": 0.109, "distance_m": 1.933},
+    "isotropic": {"angles": 48, "angle_step_deg": 0.109, "distance_m": 1.933, "box": 64, "window": 96},
     "arc": {"arc": True},
     "sphere": {"shape": "sphere"},
     "ellipsoid": {"shape": "ellipsoid", "size_nm": (1000.0, 800.0, 900.0)},
