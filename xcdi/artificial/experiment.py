@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from xcdi.artificial import catalogues, crystal, detector, files, profiles, scattering, speckle, truth, variants
 from xcdi.artificial.drops import drops
 from xcdi.artificial.instrument import Sampling, sampling, series_angle_deg, tag
-from xcdi.artificial.profiles import Profile
 from xcdi.artificial.replay import put_in_place
 from xcdi.artificial.scene import Scene, counting, drawn
 from xcdi.artificial.telling import Tell, silent
@@ -138,7 +137,7 @@ class Look(NamedTuple):
 
     def patches(self, scan: str, mean: NDArray[Any], gain: float, frame: int) -> list[detector.Patch]:
         """Photons of a frame: around the peak, and on the first one's detector those of turned grains."""
-        around = detector.Patch(*detector.box_of(self.scene.p, self.scene.p.window), mean * gain)
+        around = detector.Patch(*detector.box_of(self.scene.p, len(mean)), mean * gain)
         if self.number:
             return [around]
         shown = [spot.rocking[frame] if scan == "rocking" else spot.series for spot in self.scene.spots]
@@ -150,7 +149,7 @@ def _rocking(look: Look) -> tuple[NDArray[np.complex128], NDArray[np.int64]]:
     scene, p, s = look.scene, look.scene.p, look.sampling
     rho = scene.particle.field(s.peak) * scattering.illumination(p, scene.particle.axes)
     field = scattering.rocking_amplitude(rho, scene.particle.axes, s, p.window, arc=p.arc)
-    box = _box_in_window(p, p.box)
+    box = _middle(p.window, p.box)
     intensity = scattering.blur(np.abs(field) ** 2, p.blur_px)
     scale = p.photons / intensity[:, box, box].sum()
 
@@ -172,11 +171,11 @@ def _series(look: Look) -> tuple[h5py.Dataset, NDArray[np.int64]]:
     scene, p = look.scene, look.scene.p
     scratch = h5py.File(look.folder / f"{look.name('series')}.scratch", "w")
     clean = scratch.create_dataset("clean", (p.frames, p.series_box, p.series_box), "f4", chunks=(1, p.series_box, p.series_box))
-    box = _box_in_window(p, p.series_box)
 
     def patches() -> Iterator[list[detector.Patch]]:
         scale = None
         for number, intensity in enumerate(scattering.series_frames(p, scene.particle, scene.events, look.sampling, scene.moved)):
+            box = _middle(len(intensity), p.series_box)
             scale = scale or p.mean_count / intensity[box, box].mean()
             clean[number] = intensity[box, box] * scale
             look.tell(f"frames of {look.name('series')}", number + 1, p.frames)
@@ -189,8 +188,9 @@ def _series(look: Look) -> tuple[h5py.Dataset, NDArray[np.int64]]:
     return clean, over
 
 
-def _box_in_window(p: Profile, side: int) -> slice:
-    start = p.window // 2 - side // 2
+def _middle(room: int, side: int) -> slice:
+    """The `side` pixels in the middle of `room`."""
+    start = room // 2 - side // 2
     return slice(start, start + side)
 
 

@@ -151,11 +151,15 @@ def illumination(p: Profile, axes: Axes) -> NDArray[np.float64]:
 
 
 def series_frames(p: Profile, particle: Particle, slips: Iterable[Slip], s: Sampling, motion: Motion) -> Iterator[NDArray[np.float64]]:
-    """Yield the noise-free intensity (row, column) of each frame of the series on one peak, in arbitrary units."""
+    """Yield the noise-free intensity (row, column) of each frame of the series on one peak, in arbitrary units.
+
+    It fills the window, or where the sum over voxels does not separate and takes long, the series' box.
+    """
+    side = p.window if is_separable(s) else p.series_box
     clock = slow_clock(p, np.arange(p.frames) * p.frame_time_s)
     beam = illumination(p, particle.axes)
     start = np.deg2rad(series_angle_deg(p)) - s.angle
     for number, rho in enumerate(states(particle, slips, p.frames, s.peak)):
         relaxed = rho * (beam * np.exp(-1j * clock[number] * particle.slow)).astype(np.complex64)
         away = offset(s, start + motion.angle[number], arc=p.arc)
-        yield blur(abs(far_field(relaxed, particle.axes, s, away, *pixels(p.window, motion.shift[number]))) ** 2, p.blur_px)
+        yield blur(abs(far_field(relaxed, particle.axes, s, away, *pixels(side, motion.shift[number]))) ** 2, p.blur_px)
