@@ -82,22 +82,11 @@ def _asked(seen: Compared, told: list[Ascribed]) -> Iterator[Row | Skipped]:
         return
     other = seen.truth.config.get("event_shape", "ball") != "ball"
     if not other:
-        yield at_least(f"{NAME}, share of {len(ranks)}", np.mean([rank == 1 for rank in ranks]), _of(len(ranks), TOP_1))
+        yield at_least(f"{NAME}, share of {len(ranks)}", np.mean([rank == 1 for rank in ranks]), TOP_1)
     if max(one.depth for one in told) > 1:
         among = np.mean([0 < rank <= 3 for rank in ranks])
-        bar = _of(len(ranks), OTHER_SHAPE if other else TOP_3)
+        bar = OTHER_SHAPE if other else TOP_3
         yield at_least(f"right boundary among the first three, share of {len(ranks)}", among, bar)
     moved = [one.moved for one in told if one.moved is not None]
     if moved and not other:
-        yield at_least(f"grain that moved is right, share of {len(moved)}", np.mean(moved), _of(len(moved), MOVED))
-
-
-def _of(count: int, share: float) -> float:
-    """Return `share` in whole events out of `count`, at least one: of six, nine tenths are five.
-
-    Examples
-    --------
-    >>> round(_of(6, 0.9), 3), _of(1, 0.6)
-    (0.833, 1.0)
-    """
-    return float(max(np.floor(share * count), 1) / count)
+        yield at_least(f"grain that moved is right, share of {len(moved)}", np.mean(moved), MOVED)
