@@ -151,3 +151,9 @@ def test_rings_and_sectors_have_their_q(scan):
     assert halves.sizes["region"] == 4
     pixels = np.bincount(halves.region_of_pixel)[1:]
     np.testing.assert_array_equal(pixels.reshape(2, 2).sum(axis=1), np.bincount(found.region_of_pixel)[1:])
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_one_frame_has_no_correlation_in_time(scan, frames):
+    with pytest.raises(XcdiError, match=f"{frames} frame; .* needs at least 2"):
+        pipeline.run(scan.isel(frame=slice(frames)))

@@ -125,6 +125,13 @@ def test_too_few_frames_for_a_threshold_say_so():
         events.threshold(np.eye(30), 12)
 
 
+def test_a_short_series_has_a_threshold_however_many_events_are_known():
+    products = patterns.likeness(np.random.default_rng(14).normal(size=(54, 50)))
+    plain = events.threshold(products, 12, frames=3000)
+    assert np.isfinite(plain)
+    assert events.threshold(products, 12, breaks=[21, 33], frames=3000) == plain  # nothing can be spared
+
+
 def test_a_filled_diagonal_is_exact_in_a_linear_drift_up_to_second_order():
     x = np.linspace(0, 1, 7)[:, None]
     filled = patterns.fill_diagonal(x @ x.T).diagonal()
