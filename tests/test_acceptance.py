@@ -2,26 +2,21 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+import acceptance
+import acceptance_report as report
+import acceptance_series
+import acceptance_statistics
+import acceptance_units as units
 import numpy as np
 import pytest
+from acceptance_cases import CASES, STATISTICS, case
+from acceptance_rows import ROWS
+from acceptance_verdict import at_least, at_most, judged, within
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import acceptance  # noqa: E402
-import acceptance_report as report  # noqa: E402
-import acceptance_series  # noqa: E402
-import acceptance_statistics  # noqa: E402
-import acceptance_units as units  # noqa: E402
-from acceptance_cases import CASES, STATISTICS, case  # noqa: E402
-from acceptance_rows import ROWS  # noqa: E402
-from acceptance_verdict import at_least, at_most, judged, within  # noqa: E402
-
-from xcdi.artificial.profiles import profile  # noqa: E402
-from xcdi.artificial.variants import variant  # noqa: E402
+from xcdi.artificial.profiles import profile
+from xcdi.artificial.variants import variant
 
 IMAGING = {"overlap": 0.97, "agreement": 0.95, "shape_overlap": 0.95, "n_good": 6, "starts": 8, "grade": "good", "statistics": True}
 TRUE = {"frame": [100, 200], "kind": ["main", "main"], "drop_N3": [0.2, 0.2], "drop_N5": [0.2, 0.2], "fraction": [0.1, 0.1]}

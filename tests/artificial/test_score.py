@@ -9,7 +9,7 @@ from flawless import disguised, write_events, write_object, write_result, write_
 
 from xcdi.artificial import simulate
 from xcdi.artificial.align import align, fit_window, to_image
-from xcdi.artificial.compared import Compared, object_overlap
+from xcdi.artificial.compared import Compared, laid_upon
 from xcdi.artificial.score import PARTS, evidence, judge, score
 from xcdi.artificial.score_events import hear
 from xcdi.artificial.verdict import Truth
@@ -220,8 +220,8 @@ def test_the_command_tells_by_its_status_and_as_json(raw, truth, tmp_path, capsy
 def test_another_box_of_the_same_peak_is_the_same_object(truth):
     field = truth["amplitude_data_frame"]
     cropped = fit_window(field, (30, 57, 60), (1, -2, 3))
-    assert object_overlap(to_image(cropped), field) > 0.999
-    assert object_overlap(np.zeros((3, 3, 3)), field) == 0
+    assert laid_upon(to_image(cropped), field).overlap > 0.999
+    assert laid_upon(np.zeros((3, 3, 3)), field).overlap == 0
 
 
 @pytest.mark.parametrize("twin", [False, True])

@@ -15,6 +15,7 @@ from xcdi.artificial import laws
 from xcdi.artificial.choices import chosen, configured
 from xcdi.artificial.streams import streams
 from xcdi.artificial.telling import Tell, silent
+from xcdi.artificial.writing import put
 from xcdi.settings import Model
 
 __all__ = ["SIZES", "VARIANTS", "Catalogue", "Series", "catalogue", "completeness", "draw", "size_law", "write_catalogue"]
@@ -202,14 +203,14 @@ def write_catalogue(folder: Path, profile: str, seed: int, options: dict[str, An
         tell("catalogues", number, len(drawn))
     with h5py.File(folder / "truth.h5", "w") as file:
         file["seed"], file["config"] = seed, json.dumps({"suite": "catalogue", **c.model_dump(mode="json")})
-        _put(file, "range", np.array([c.smallest, c.largest]), "1")
-        _put(file, "completeness", completeness(c), "1")
+        put(file, "range", np.array([c.smallest, c.largest]), "1")
+        put(file, "completeness", completeness(c), "1")
         for number, series in enumerate(drawn, 1):
             for name, units in (("time", "s"), ("size", "1"), ("parent", ""), ("detected", ""), ("lifetime", "frame"), ("activity", "1")):
-                _put(file, f"series_{number}/{name}", getattr(series, name), units)
+                put(file, f"series_{number}/{name}", getattr(series, name), units)
         if c.law == "branching":
-            _put(file, "profile_lifetime", np.arange(1, PROFILES_TO + 1), "frame")
-            _put(file, "profile", _profiles(c.offspring), "1")
+            put(file, "profile_lifetime", np.arange(1, PROFILES_TO + 1), "frame")
+            put(file, "profile", _profiles(c.offspring), "1")
 
 
 def _profiles(offspring: float) -> NDArray[np.float64]:
@@ -239,7 +240,7 @@ def _write_result(path: Path, c: Catalogue, series: Series, scan: str, seed: int
         group = file.create_group("entry/events")
         group.attrs.update(attrs)
         for name, (values, units) in columns.items():
-            _put(group, name, values, units)
+            put(group, name, values, units)
         entries = [_label(name, values.dtype.str, units) for name, (values, units) in columns.items()]
         file["xcdi/events"] = json.dumps({"attrs": _table(attrs), "variables": entries})
 
@@ -252,8 +253,3 @@ def _label(name: str, dtype: str, units: str) -> dict[str, Any]:
 
 def _table(values: dict[str, Any]) -> dict[str, Any]:
     return {"dict": [[name, value] for name, value in values.items()]}
-
-
-def _put(group: h5py.Group, name: str, values: Any, units: str) -> None:
-    group.create_dataset(name, data=values)
-    group[name].attrs["units"] = units

@@ -16,7 +16,7 @@ from xcdi.artificial.align import align, fit_window, on_grid, to_image, to_wave
 from xcdi.artificial.cases import Case, case_of
 from xcdi.artificial.verdict import Truth, attribute, dataset
 
-__all__ = ["Compared", "Image", "Lab", "laid_upon", "object_overlap"]
+__all__ = ["Compared", "Image", "Lab", "laid_upon"]
 
 SAME_PEAK = 0.03  # relative distance between two reciprocal vectors of one reflection
 
@@ -163,8 +163,3 @@ def laid_upon(rho: NDArray[Any], field: NDArray[Any]) -> Image:
     found = align(rho, true)
     laid = found.laid(rho)
     return Image(laid * (np.vdot(laid, true) / np.vdot(laid, laid)), true, found.overlap)
-
-
-def object_overlap(rho: NDArray[Any], field: NDArray[Any]) -> float:
-    """Return the normalised overlap of the complex object `rho` with the truth, as :func:`laid_upon` lays it."""
-    return laid_upon(rho, field).overlap

@@ -23,6 +23,7 @@ from xcdi.artificial.scattering import blur, far_field
 from xcdi.artificial.shapes import shape_function
 from xcdi.artificial.streams import streams
 from xcdi.artificial.telling import Tell, silent
+from xcdi.artificial.writing import put, write_field, write_sampling
 from xcdi.errors import XcdiError
 from xcdi.settings import Model
 
@@ -257,8 +258,8 @@ def _write_scan(path: Path, c: Crystal, where: Setting, counts: NDArray[np.uint3
     centre = [n // 2 - offset for n, offset in zip(c.detector, c.peak_px, strict=True)]
     travel = (np.arange(c.angles) - c.angles // 2) * c.angle_step_deg
     with h5py.File(path, "w") as file:
-        _put(file, "entry/data/counts", counts, "1", chunks=(1, *c.detector), compression="gzip", compression_opts=1, shuffle=True)
-        _put(file, "entry/monitor/data", monitor, "counts")
+        put(file, "entry/data/counts", counts, "1", chunks=(1, *c.detector), compression="gzip", compression_opts=1, shuffle=True)
+        put(file, "entry/monitor/data", monitor, "counts")
         for name, value, units in (
             ("energy", c.energy_kev, "keV"),
             ("distance", c.distance_m, "m"),
@@ -267,14 +268,13 @@ def _write_scan(path: Path, c: Crystal, where: Setting, counts: NDArray[np.uint3
             ("centre_row", centre[0], "px"),
             ("centre_column", centre[1], "px"),
         ):
-            _put(file, f"entry/instrument/{name}", value, units)
+            put(file, f"entry/instrument/{name}", value, units)
         for motor, angle in where.pose.angles.items():
-            _put(file, f"entry/motors/{motor}", angle + travel if motor == c.rocking else angle, "deg")
+            put(file, f"entry/motors/{motor}", angle + travel if motor == c.rocking else angle, "deg")
 
 
 def _write_truth(path: Path, c: Crystal, where: Setting, grown: Grown, field: NDArray[np.complexfloating[Any, Any]], seed: int) -> None:
     packed = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    shown = np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(field)))
     with h5py.File(path, "w") as file:
         file["seed"], file["config"] = seed, json.dumps({"suite": "crystal"} | c.model_dump(mode="json"))
         for name, values, units in (
@@ -283,35 +283,21 @@ def _write_truth(path: Path, c: Crystal, where: Setting, grown: Grown, field: ND
             ("u", grown.displacement.astype(np.float32), "nm"),
             ("strain", grown.strain.astype(np.float32), "1"),
             ("label", grown.label, ""),
-            ("amplitude_data_frame", field.astype(np.complex64), "1"),
-            ("object_data_frame", shown.astype(np.complex64), "1"),
         ):
-            _put(file, name, values, units, **packed)
+            put(file, name, values, units, **packed)
         for name, positions in grown.axes._asdict().items():
-            _put(file, f"axes/{name}", positions, "nm")
-        for name in ("amplitude_data_frame", "object_data_frame"):
-            file[name].attrs["box"] = [0, c.detector[0], 0, c.detector[1]]
+            put(file, f"axes/{name}", positions, "nm")
+        write_field(file, field, (0, c.detector[0], 0, c.detector[1]), **packed)
         _write_geometry(file.create_group("geometry"), c, where)
 
 
 def _write_geometry(group: h5py.Group, c: Crystal, where: Setting) -> None:
-    s, spacing = where.sampling, c.lattice_nm / float(np.linalg.norm(c.hkl))
+    write_sampling(group, where.sampling)
+    spacing = c.lattice_nm / float(np.linalg.norm(c.hkl))
     for name, values, units in (
-        ("G", s.peak, "1/nm"),
-        ("q1", s.steps[:, 2], "1/nm"),
-        ("q2", s.steps[:, 1], "1/nm"),
-        ("q3", s.steps[:, 0], "1/nm"),
-        ("q_basis", s.steps, "1/nm"),
-        ("voxel_basis", s.voxels, "nm"),
-        ("directions", s.directions, "1"),
         ("lattice", where.lattice, "1"),
         ("reference_spacing", spacing, "nm"),
         ("mean_spacing", spacing / (1 - c.tension), "nm"),
         *((f"angles/{motor}", angle, "deg") for motor, angle in where.pose.angles.items()),
     ):
-        _put(group, name, values, units)
-
-
-def _put(group: h5py.Group, name: str, values: Any, units: str, **options: Any) -> None:
-    group.create_dataset(name, data=values, **options)
-    group[name].attrs["units"] = units
+        put(group, name, values, units)

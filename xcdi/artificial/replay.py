@@ -22,7 +22,7 @@ __all__ = ["Pace", "put_in_place", "replay"]
 
 SERIES = "_series"
 MASTER = "_master"
-Tell = Callable[[int, int], None]  # frames that came, frames that will
+Came = Callable[[int, int], None]  # frames that came, frames that will
 Writer = Generator[int, None, None]
 
 
@@ -68,7 +68,7 @@ def put_in_place(aside: Path, out: Path, keep: Callable[[Path], bool] = lambda p
         os.replace(path, out / path.name)
 
 
-def replay(aside: Path, out: Path, pace: Pace, tell: Tell = lambda came, planned: None) -> None:
+def replay(aside: Path, out: Path, pace: Pace, tell: Came = lambda came, planned: None) -> None:
     """Put all files in `aside` into `out`: at once, but the series frame by frame.
 
     Stacks grow; an Eiger's master comes first, and each data file as it is complete. Several
@@ -111,7 +111,7 @@ def _is_series(path: Path) -> bool:
     return SERIES in path.stem and path.suffix == ".h5"
 
 
-def _pace(writers: list[Writer], planned: int, aside: Path, pace: Pace, tell: Tell) -> None:
+def _pace(writers: list[Writer], planned: int, aside: Path, pace: Pace, tell: Came) -> None:
     """Let every writer write one frame after the other, each in its time."""
     begin = time.monotonic()
     for frame in range(planned):

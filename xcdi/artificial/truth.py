@@ -17,6 +17,7 @@ from xcdi.artificial.particle import Boundary, Particle, boundaries
 from xcdi.artificial.profiles import Profile
 from xcdi.artificial.scene import Scene
 from xcdi.artificial.slips import Slip, powers
+from xcdi.artificial.writing import put, write_field, write_sampling
 
 __all__ = ["Peak", "write_truth"]
 
@@ -73,10 +74,10 @@ def write_truth(path: Path, scene: Scene, peaks: Sequence[Peak]) -> None:
         for number, peak in enumerate(peaks):
             _write_peak(file.create_group(f"reflections/{tag(peak.hkl)}") if number else file, p, peak)
         _write_events(file.create_group("events"), scene.events, peaks[0].drops, powers(scene.particle, scene.events))
-        _put(file, "motion/shift", scene.moved.shift, "pixel")
-        _put(file, "motion/angle", np.rad2deg(scene.moved.angle), "deg")
-        _put(file, "spots/grain", np.array([spot.grain for spot in spots], int), "")
-        _put(file, "spots/centre", np.array([spot.centre for spot in spots]).reshape(-1, 2), "pixel")
+        put(file, "motion/shift", scene.moved.shift, "pixel")
+        put(file, "motion/angle", np.rad2deg(scene.moved.angle), "deg")
+        put(file, "spots/grain", np.array([spot.grain for spot in spots], int), "")
+        put(file, "spots/centre", np.array([spot.centre for spot in spots]).reshape(-1, 2), "pixel")
         _write_artifacts(file.create_group("artifacts"), scene, peaks[0])
 
 
@@ -88,8 +89,8 @@ def _write_artifacts(group: h5py.Group, scene: Scene, first: Peak) -> None:
         (group, None, scene.series_beam, first.over),
         (group.create_group("rocking"), scene.rocking_faults, scene.rocking_beam, first.rocking_over),
     ):
-        _put(place, "beam", beam.intensity, "1")
-        _put(place, "over_limit", over, "pixel")
+        put(place, "beam", beam.intensity, "1")
+        put(place, "over_limit", over, "pixel")
         for name, value in ({} if faults is None else artifacts(faults)).items():
             if name in ("dropped", "doubled") or name.startswith("streak"):
                 place[name] = np.asarray(value)
@@ -98,12 +99,12 @@ def _write_artifacts(group: h5py.Group, scene: Scene, first: Peak) -> None:
 def _write_peak(group: h5py.Group, p: Profile, peak: Peak) -> None:
     group.attrs["hkl"] = peak.hkl
     _write_geometry(group.create_group("geometry"), p, peak)
-    _write_field(group, p, peak.field)
+    write_field(group, peak.field, _corners(p, p.box))
     if peak.clean is not None and peak.clean.size <= CLEAN_VALUES:
         _copy(peak.clean, group.create_dataset("clean", peak.clean.shape, "f4", chunks=(1, *peak.clean.shape[1:]), **SQUEEZED))
         group["clean"].attrs["units"], group["clean"].attrs["box"] = "photons", _corners(p, p.series_box)
     for name, values in peak.drops.items():
-        _put(group, f"drops/{name}", values, "1")
+        put(group, f"drops/{name}", values, "1")
 
 
 def _copy(source: h5py.Dataset, target: h5py.Dataset, block: int = 64) -> None:
@@ -112,7 +113,7 @@ def _copy(source: h5py.Dataset, target: h5py.Dataset, block: int = 64) -> None:
 
 
 def _write_particle(file: h5py.File, particle: Particle) -> None:
-    _put(file, "object", particle.rho.astype(np.complex64), "1", **SQUEEZED)
+    put(file, "object", particle.rho.astype(np.complex64), "1", **SQUEEZED)
     for name, values, units in (
         ("amplitude", particle.amplitude, "1"),
         ("u", particle.displacement, "nm"),
@@ -123,10 +124,10 @@ def _write_particle(file: h5py.File, particle: Particle) -> None:
         ("distortion", particle.distortion, "1"),
         ("slow", particle.slow, "rad"),
     ):
-        _put(file, name, values.astype(np.float32), units, **SQUEEZED)
-    _put(file, "label", particle.label, "", **SQUEEZED)
+        put(file, name, values.astype(np.float32), units, **SQUEEZED)
+    put(file, "label", particle.label, "", **SQUEEZED)
     for name, positions in particle.axes._asdict().items():
-        _put(file, f"axes/{name}", positions, "nm")
+        put(file, f"axes/{name}", positions, "nm")
     means = particle.distortions
     for name, values, units in (
         ("sites", particle.sites, "nm"),
@@ -135,41 +136,34 @@ def _write_particle(file: h5py.File, particle: Particle) -> None:
         ("distortions", means, "1"),
         ("turned", np.rad2deg(particle.turned), "deg"),
     ):
-        _put(file, name, values, units)
+        put(file, name, values, units)
 
 
 def _write_lines(group: h5py.Group, particle: Particle) -> None:
     group["kind"] = [line.kind for line in particle.lines] or np.array([], "S5")
-    _put(group, "grain", np.array([line.grain + 1 for line in particle.lines], int), "")
+    put(group, "grain", np.array([line.grain + 1 for line in particle.lines], int), "")
     for name, units in (("point", "nm"), ("line", "1"), ("burgers", "nm")):
-        _put(group, name, np.array([getattr(line, name) for line in particle.lines]).reshape(-1, 3), units)
+        put(group, name, np.array([getattr(line, name) for line in particle.lines]).reshape(-1, 3), units)
 
 
 def _write_boundaries(group: h5py.Group, boundaries: Sequence[Boundary]) -> None:
     pairs = np.array([b.grains for b in boundaries], int).reshape(-1, 2)
-    _put(group, "i", pairs[:, 0], "")
-    _put(group, "j", pairs[:, 1], "")
-    _put(group, "area", np.array([b.area_nm2 for b in boundaries]), "nm2")
-    _put(group, "normal", np.array([b.normal for b in boundaries]).reshape(-1, 3), "1")
-    _put(group, "centroid", np.array([b.voxels.mean(axis=0) for b in boundaries]).reshape(-1, 3), "nm")
+    put(group, "i", pairs[:, 0], "")
+    put(group, "j", pairs[:, 1], "")
+    put(group, "area", np.array([b.area_nm2 for b in boundaries]), "nm2")
+    put(group, "normal", np.array([b.normal for b in boundaries]).reshape(-1, 3), "1")
+    put(group, "centroid", np.array([b.voxels.mean(axis=0) for b in boundaries]).reshape(-1, 3), "nm")
 
 
 def _write_geometry(group: h5py.Group, p: Profile, peak: Peak) -> None:
-    s = peak.sampling
+    write_sampling(group, peak.sampling)
     for name, values, units in (
-        ("G", s.peak, "1/nm"),
-        ("q1", s.steps[:, 2], "1/nm"),
-        ("q2", s.steps[:, 1], "1/nm"),
-        ("q3", s.steps[:, 0], "1/nm"),
-        ("q_basis", s.steps, "1/nm"),
-        ("voxel_basis", s.voxels, "nm"),
-        ("directions", s.directions, "1"),
-        ("bragg_angle", np.rad2deg(s.angle), "deg"),
-        ("angle_step", np.rad2deg(s.step), "deg"),
+        ("bragg_angle", np.rad2deg(peak.sampling.angle), "deg"),
+        ("angle_step", np.rad2deg(peak.sampling.step), "deg"),
         ("series_angle", series_angle_deg(p), "deg"),
         ("beam_centre", np.array(beam_centre(p, peak.hkl)), "pixel"),
     ):
-        _put(group, name, values, units)
+        put(group, name, values, units)
 
 
 def _corners(p: Profile, side: int) -> list[int]:
@@ -177,31 +171,18 @@ def _corners(p: Profile, side: int) -> list[int]:
     return [rows.start, rows.stop, columns.start, columns.stop]
 
 
-def _write_field(group: h5py.Group, p: Profile, field: NDArray[np.complex128]) -> None:
-    """Keep the far field in the box, and its transform: the object as well as this box can show it."""
-    shown = np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(field)))
-    for name, values in (("amplitude_data_frame", field), ("object_data_frame", shown)):
-        _put(group, name, values.astype(np.complex64), "1")
-        group[name].attrs["box"] = _corners(p, p.box)
-
-
 def _write_events(group: h5py.Group, slips: Sequence[Slip], drops: Mapping[str, NDArray[np.float64]], power: NDArray[np.float64]) -> None:
     pairs = np.array([slip.grains for slip in slips], int).reshape(-1, 2)
-    _put(group, "i", pairs[:, 0], "")
-    _put(group, "j", pairs[:, 1], "")
+    put(group, "i", pairs[:, 0], "")
+    put(group, "j", pairs[:, 1], "")
     for name, units in (("time", "s"), ("radius", "nm"), ("phase", "rad"), ("fraction", "1"), ("healing", "1")):
-        _put(group, name, np.array([getattr(slip, name) for slip in slips], float), units)
+        put(group, name, np.array([getattr(slip, name) for slip in slips], float), units)
     for name in ("frame", "boundary", "moving", "parent", "duration"):
-        _put(group, name, np.array([getattr(slip, name) for slip in slips], int), "1" if name in ("frame", "duration") else "")
+        put(group, name, np.array([getattr(slip, name) for slip in slips], int), "1" if name in ("frame", "duration") else "")
     for name, units in (("centre", "nm"), ("displacement", "nm"), ("normal", "1")):
-        _put(group, name, np.array([getattr(slip, name) for slip in slips]).reshape(-1, 3), units)
+        put(group, name, np.array([getattr(slip, name) for slip in slips]).reshape(-1, 3), units)
     for name in ("shape", "kind"):
         group[name] = [getattr(slip, name) for slip in slips] or np.array([], "S5")
     for name, values in drops.items():
-        _put(group, f"drop_{name}", values, "1")
-    _put(group, "power", power, "1")
-
-
-def _put(group: h5py.Group, name: str, values: Any, units: str, **options: Any) -> None:
-    group.create_dataset(name, data=values, **options)
-    group[name].attrs["units"] = units
+        put(group, f"drop_{name}", values, "1")
+    put(group, "power", power, "1")

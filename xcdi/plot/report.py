@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from xcdi.errors import XcdiError
-from xcdi.plot import avalanches, correlation, page, phasing, poster, strain, style, tables
+from xcdi.plot import avalanches, correlation, page, phasing, poster, saving, strain, tables
 
 __all__ = ["CAPTIONS", "figures", "html", "picture", "plot_result"]
 
@@ -91,7 +90,7 @@ def plot_result(result: Result, out: str | Path, *, title: str = "", dpi: float 
     paths = []
     for name, made in figures(result).items():
         path = folder / (f"{title}_{name}.png" if title else f"{name}.png")
-        _save(made, path, dpi)
+        saving.png(made, path, dpi=dpi, bbox_inches="tight")
         paths.append(path)
     if not paths:
         raise XcdiError(
@@ -114,7 +113,7 @@ def picture(result: Result, path: str | Path, *, dpi: float = 110) -> None:
     known = dict(_drawings(result))
     for name in wanted:
         if name in known:
-            return _save(_figure(known[name]()), Path(path), dpi)
+            return saving.png(_figure(known[name]()), Path(path), dpi=dpi, bbox_inches="tight")
     raise XcdiError(f"nothing to draw in a result of {', '.join(result) or 'no parts'}")
 
 
@@ -146,7 +145,7 @@ def html(
         parts += _sections(result)
     if provenance:
         parts += [page.heading("Where the numbers come from"), *tables.provenance(provenance)]
-    _aside(Path(path), lambda aside: aside.write_text(page.document(title, parts), encoding="utf-8"))
+    saving.aside(Path(path), lambda aside: aside.write_text(page.document(title, parts), encoding="utf-8"))
 
 
 def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
@@ -206,21 +205,6 @@ def _of_events(result: Result) -> Iterator[tuple[str, Drawing]]:
 
 def _figure(drawn: Any) -> Figure:
     return drawn if isinstance(drawn, Figure) else drawn.get_figure()
-
-
-def _save(made: Figure, path: Path, dpi: float) -> None:
-    """Write a PNG aside, then rename it."""
-    with style.paper():
-        _aside(path, lambda aside: made.savefig(aside, format="png", dpi=dpi, bbox_inches="tight"))
-
-
-def _aside(path: Path, write: Callable[[Path], Any]) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _sections(result: Result) -> Iterator[str]:

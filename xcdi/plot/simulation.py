@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xcdi.plot import panels, strain, style
+from xcdi.plot import panels, saving, strain, style
 
 __all__ = ["catalogue", "crystal", "draw", "particle", "save", "speckle"]
 
@@ -26,15 +25,8 @@ def draw(suite: str, parts: Parts) -> Figure:
 
 
 def save(made: Figure, path: str | Path, *, dpi: float = 104) -> None:
-    """Write a page as PNG, aside and then renamed."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with style.paper():
-            made.savefig(aside, format="png", dpi=dpi)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    """Write a page as PNG."""
+    saving.png(made, Path(path), dpi=dpi)
 
 
 @style.paper()

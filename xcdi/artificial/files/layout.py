@@ -14,8 +14,9 @@ from xcdi.artificial.detector import count_time, frame_dtype
 from xcdi.artificial.faults import Faults
 from xcdi.artificial.instrument import beam_centre, masked_pixels, wavelength_nm
 from xcdi.artificial.profiles import Profile
+from xcdi.artificial.writing import put
 
-__all__ = ["SQUEEZED", "START", "Scan", "describe_beam", "describe_detector", "group", "mask_and_flat", "put", "put_image"]
+__all__ = ["SQUEEZED", "START", "Scan", "describe_beam", "describe_detector", "group", "mask_and_flat", "put_image"]
 
 START = "2024-01-01T00:00:00.000000"
 SQUEEZED = dict(hdf5plugin.Bitshuffle(cname="lz4"))
@@ -36,13 +37,6 @@ def group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
     made = parent.create_group(name)
     made.attrs["NX_class"] = kind
     return made
-
-
-def put(parent: h5py.Group, name: str, value: Any, units: str | None = None) -> None:
-    """Write a value and its unit."""
-    parent[name] = value
-    if units:
-        parent[name].attrs["units"] = units
 
 
 def put_image(parent: h5py.Group, name: str, image: NDArray[Any]) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 
 from xcdi.artificial.detector import frame_dtype
 from xcdi.artificial.faults import Faults
-from xcdi.artificial.files.layout import SQUEEZED, START, Scan, describe_beam, describe_detector, group, mask_and_flat, put
+from xcdi.artificial.files.layout import SQUEEZED, START, Scan, describe_beam, describe_detector, group, mask_and_flat
 from xcdi.artificial.profiles import Profile
+from xcdi.artificial.writing import put
 
 __all__ = ["write"]
 
