@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import scipy.fft
 
-from xcdi.kernels.phasing.engine import InPlace, Plain
+from xcdi.kernels.phasing.engine import Plain
 from xcdi.kernels.phasing.estimate import Estimate, Measured
+from xcdi.kernels.phasing.inplace import InPlace
 
 
 def problem(edge: int) -> tuple[Estimate, Measured]:

@@ -9,9 +9,10 @@ import pytest
 from numba import njit
 
 from xcdi.kernels.fourier import forward
-from xcdi.kernels.phasing import engine, moves
-from xcdi.kernels.phasing.engine import InPlace, Plain
+from xcdi.kernels.phasing import inplace, moves
+from xcdi.kernels.phasing.engine import Plain
 from xcdi.kernels.phasing.estimate import Estimate, Measured
+from xcdi.kernels.phasing.inplace import InPlace
 from xcdi.kernels.phasing.schedule import Advance, Average, Damp, Redraw, play
 
 SHAPE = (11, 13, 23)  # more pixels than one block of the modulus pass, and no multiple of it
@@ -112,6 +113,6 @@ def test_iterations_allocate_no_arrays(problem):
 
 def test_the_modulus_pass_takes_square_roots_in_vectors():
     """One at a time they cost seven times as much."""
-    fresh = njit(fastmath=True, error_model="numpy")(engine._impose.py_func)
+    fresh = njit(fastmath=True, error_model="numpy")(inplace._impose.py_func)
     fresh(np.ones(64, np.float32), np.ones(32, np.float32))
     assert re.search(r"llvm\.sqrt\.v\d+f32", "".join(fresh.inspect_llvm().values()))

@@ -17,8 +17,9 @@ from xcdi.kernels import fourier
 from xcdi.kernels.geometry import voxel_basis
 from xcdi.kernels.phasing import moves, quality
 from xcdi.kernels.phasing.box import friendly, reach
-from xcdi.kernels.phasing.engine import InPlace, Plain
+from xcdi.kernels.phasing.engine import Plain
 from xcdi.kernels.phasing.estimate import Estimate, Measured, Move, random_start
+from xcdi.kernels.phasing.inplace import InPlace
 from xcdi.kernels.phasing.placing import place, placing
 from xcdi.kernels.phasing.schedule import Advance, Average, Damp, Redraw, Step, play
 from xcdi.kernels.phasing.starts import autocorrelation_box

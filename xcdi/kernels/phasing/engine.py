@@ -1,56 +1,49 @@
-"""The loop of phase retrieval, run in place on the CPU and through the plain moves elsewhere.
+"""What advances a run of phase retrieval: the verbs every runner has, and the plain one.
 
-:class:`InPlace` advances one start in arrays that are made once: a transform,
-the modulus pass, the transform back, and the update pass
-
-    rho <- p inside the support, a * rho + b * p outside,
-
-with p the projection onto the data. Nothing is allocated between two
-checkpoints. The moves of :mod:`xcdi.kernels.phasing.moves` are its definition;
-:class:`Plain` runs those, for any array library.
+:class:`Plain` plays the moves of :mod:`xcdi.kernels.phasing.moves` one after the other, for
+any array library: it is the definition. :class:`xcdi.kernels.phasing.inplace.InPlace` works in
+arrays made once, on the CPU; the others are faster twins of it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-import numpy as np
-import scipy.fft
-from numba import njit
-
+from xcdi.backend import Array
 from xcdi.kernels.phasing import moves
 from xcdi.kernels.phasing.estimate import Estimate, Measured, Move
 
-__all__ = ["InPlace", "Plain", "Runner"]
-
-_FREE = np.float32(-1.0)  # target of a pixel that is not valid
-_TINY = np.float32(1e-30)  # keeps 0/0 out of dark pixels
-_BLOCK = 1024  # pixels whose errors are added in float32 before they join the float64 total
+__all__ = ["Plain", "Runner", "named"]
 
 
 class Runner(Protocol):
-    """What advances one start: the same three verbs in place and through the moves."""
+    """What advances one start, or a batch of them: the same verbs in place and through the moves."""
 
     def measure(self, measured: Measured) -> None:
-        """Go on against other data, as when their damping changes."""
+        """Go on against other data, as when their damping or their coherence changes."""
+
+    def load(self, estimate: Estimate) -> None:
+        """Go on from `estimate`."""
 
     def run(self, move: str | Move, n: int, beta: float | None = None) -> None:
         """Do `n` iterations of the move with that name, or of that function."""
 
-    def redraw(self, move: str, sigma: float, threshold: float) -> None:
-        """Redraw the support by ``shrink_wrap`` or ``shrink_wrap_rms``."""
+    def redraw(self, move: str, sigma: float, threshold: float, floor: int = 0) -> None:
+        """Redraw the support by that move of moves; with fewer than `floor` voxels the old one stays."""
+
+    def residual(self) -> Array | float:
+        """Return the misfit that the last iteration started from."""
 
     def estimate(self) -> Estimate:
         """Return a copy of what is believed now."""
 
 
 class Plain:
-    """The pure moves, one after the other; the definition, and the way on a GPU.
+    """The pure moves, one after the other; the definition.
 
-    Nothing is read back between iterations, so the device is never waited for.
+    Nothing is read back between iterations, so a device is never waited for.
     """
 
     def __init__(self, start: Estimate, measured: Measured) -> None:
@@ -60,208 +53,32 @@ class Plain:
         """See :class:`Runner`."""
         self._measured = measured
 
+    def load(self, estimate: Estimate) -> None:
+        """See :class:`Runner`."""
+        self._estimate = estimate
+
     def run(self, move: str | Move, n: int, beta: float | None = None) -> None:
         """See :class:`Runner`."""
-        step = _function(move, beta)
+        step = named(move, beta)
         for _ in range(n):
             self._estimate = step(self._estimate, self._measured)
 
-    def redraw(self, move: str, sigma: float, threshold: float) -> None:
+    def redraw(self, move: str, sigma: float, threshold: float, floor: int = 0) -> None:
         """See :class:`Runner`."""
-        self._estimate = getattr(moves, move)(self._estimate, self._measured, sigma=sigma, threshold=threshold)
+        self._estimate = getattr(moves, move)(self._estimate, self._measured, sigma=sigma, threshold=threshold, floor=floor)
+
+    def residual(self) -> Array | float:
+        """See :class:`Runner`."""
+        return self._estimate.residual
 
     def estimate(self) -> Estimate:
         """See :class:`Runner`."""
         return self._estimate
 
 
-class InPlace:
-    """One start in complex64 on the CPU, shape (z, y, x), advanced without allocating.
-
-    Parameters
-    ----------
-    start : Estimate
-    measured : Measured
-    workers : int
-        Threads of each transform; keep 1 where the starts themselves run in threads.
-    """
-
-    def __init__(self, start: Estimate, measured: Measured, *, workers: int = 1) -> None:
-        shape = start.rho.shape
-        self._rho = np.empty(shape, np.complex64)
-        self._psi = np.empty(shape, np.complex64)
-        self._support = np.empty(shape, bool)
-        self._target = np.empty(shape, np.float32)
-        self._blurred = np.empty(shape, np.float32)
-        self._scratch = np.empty(shape, np.float32)
-        self._residual = float("nan")
-        self._workers = workers
-        self._load(start)
-        self.measure(measured)
-
-    def measure(self, measured: Measured) -> None:
-        """See :class:`Runner`."""
-        self._measured = measured
-        self._target[...] = np.where(measured.valid, measured.amplitude, _FREE)
-        self._norm = math.sqrt(_energy(self._target.reshape(-1)))
-
-    def run(self, move: str | Move, n: int, beta: float | None = None) -> None:
-        """See :class:`Runner`."""
-        pair = moves.outside(move, beta) if isinstance(move, str) else None
-        if pair is not None:
-            return self.step(n, *pair)
-        step, estimate = _function(move, beta), self.estimate()
-        for _ in range(n):
-            estimate = step(estimate, self._measured)
-        return self._load(estimate)
-
-    def step(self, n: int, a: float, b: float) -> None:
-        """Do `n` iterations that keep ``a * rho + b * p`` outside the support."""
-        transform = partial(scipy.fft.fftn, overwrite_x=True, workers=self._workers)
-        back = partial(scipy.fft.ifftn, overwrite_x=True, workers=self._workers)
-        target, support = self._target.reshape(-1), self._support.reshape(-1)
-        rho = _floats(self._rho)
-        keep, take = np.float32(a), np.float32(b)
-        error = 0.0
-        for _ in range(n):
-            psi = transform(self._psi)
-            error = _impose(_floats(psi), target)
-            self._psi = back(psi)
-            _update(rho, _floats(self._psi), support, keep, take)
-        if n:
-            self._residual = math.sqrt(error) / self._norm
-
-    def redraw(self, move: str, sigma: float, threshold: float) -> None:
-        """See :class:`Runner`."""
-        _modulus(_floats(self._rho), self._blurred.reshape(-1))
-        self._blur(sigma)
-        if move == "shrink_wrap":
-            level = float(self._blurred.max())
-        else:
-            level = math.sqrt(_mean_square_inside(self._blurred.reshape(-1), self._support.reshape(-1)))
-        np.greater(self._blurred, np.float32(threshold * level), out=self._support)
-
-    def estimate(self) -> Estimate:
-        """See :class:`Runner`."""
-        return Estimate(self._rho.copy(), self._support.copy(), self._residual)
-
-    def _load(self, estimate: Estimate) -> None:
-        self._rho[...] = estimate.rho
-        self._psi[...] = self._rho
-        self._support[...] = estimate.support
-        self._residual = float(estimate.residual)
-
-    def _blur(self, sigma: float) -> None:
-        """Blur ``self._blurred`` in place, axis by axis, as :func:`moves.blur` defines."""
-        z, y, x = self._blurred.shape
-        source, out = self._blurred, self._scratch
-        for view in ((1, z, y * x), (z, y, x)):
-            _blur_lanes(source.reshape(view), out.reshape(view), *_taps(view[1], sigma))
-            source, out = out, source
-        _blur_rows(source.reshape(z * y, x), *_taps(x, sigma))
-
-
-def _function(move: str | Move, beta: float | None) -> Move:
-    """Return the move of that name, with its feedback set where it has one."""
+def named(move: str | Move, beta: float | None) -> Move:
+    """Return the move of that name, with its feedback set where it has one; a function is its own move."""
     if not isinstance(move, str):
         return move
     function: Callable[..., Estimate] = getattr(moves, move)
     return function if beta is None else partial(function, beta=beta)
-
-
-def _floats(a: np.ndarray) -> np.ndarray:
-    """View complex64 as float32 pairs: the compiler vectorises these, and not complex numbers."""
-    return a.reshape(-1).view(np.float32)
-
-
-def _taps(n: int, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the offsets and weights of the blur along an axis of `n` voxels."""
-    weights = np.array(moves.gaussian_weights(n, sigma), np.float32)
-    (taps,) = np.nonzero(weights)
-    return np.where(taps <= n // 2, taps, taps - n), weights[taps]
-
-
-_compile = partial(njit, cache=True, nogil=True, fastmath=True, error_model="numpy")
-
-
-@_compile()
-def _impose(psi, target):  # type: ignore[no-untyped-def]
-    """Give the wave the measured modulus where there is one; return the squared error before that."""
-    total = 0.0
-    for start in range(0, target.size, _BLOCK):
-        wanted, wave = target[start : start + _BLOCK], psi[2 * start : 2 * (start + _BLOCK)]
-        error = np.float32(0.0)
-        for i in range(wanted.size):
-            re, im, goal = wave[2 * i], wave[2 * i + 1], wanted[i]
-            modulus = np.sqrt(re * re + im * im + _TINY)
-            known = goal >= np.float32(0.0)
-            miss = modulus - goal if known else np.float32(0.0)
-            ratio = goal / modulus if known else np.float32(1.0)
-            error += miss * miss
-            wave[2 * i], wave[2 * i + 1] = re * ratio, im * ratio
-        total += error
-    return total
-
-
-@_compile()
-def _update(rho, p, support, a, b):  # type: ignore[no-untyped-def]
-    """Take p inside the support, a * rho + b * p outside; leave it in both arrays."""
-    for i in range(support.size):
-        inside, re, im = support[i], p[2 * i], p[2 * i + 1]
-        re_out, im_out = a * rho[2 * i] + b * re, a * rho[2 * i + 1] + b * im
-        re, im = re if inside else re_out, im if inside else im_out
-        rho[2 * i], rho[2 * i + 1], p[2 * i], p[2 * i + 1] = re, im, re, im
-
-
-@_compile()
-def _energy(target):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for goal in target:
-        total += goal * goal if goal > np.float32(0.0) else np.float32(0.0)
-    return total
-
-
-@_compile()
-def _modulus(rho, out):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
-        out[i] = np.sqrt(rho[2 * i] * rho[2 * i] + rho[2 * i + 1] * rho[2 * i + 1])
-
-
-@_compile()
-def _mean_square_inside(a, support):  # type: ignore[no-untyped-def]
-    total, n = 0.0, 0
-    for i in range(a.size):
-        if support[i]:
-            total += a[i] * a[i]
-            n += 1
-    return total / max(n, 1)
-
-
-@_compile()
-def _blur_lanes(source, out, offsets, weights):  # type: ignore[no-untyped-def]
-    """Blur (b, n, lane) along n, periodic; the lanes are contiguous and go together."""
-    n = source.shape[1]
-    for b in range(source.shape[0]):
-        for j in range(n):
-            lanes = out[b, j]
-            lanes[:] = np.float32(0.0)
-            for t in range(offsets.size):
-                other, weight = source[b, (j - offsets[t]) % n], weights[t]
-                for k in range(lanes.size):
-                    lanes[k] += weight * other[k]
-
-
-@_compile()
-def _blur_rows(a, offsets, weights):  # type: ignore[no-untyped-def]
-    """Blur the rows of `a` in place, periodic."""
-    n = a.shape[1]
-    twice = np.empty(3 * n, np.float32)
-    for row in range(a.shape[0]):
-        lanes = a[row]
-        for part in range(3):
-            twice[part * n : (part + 1) * n] = lanes
-        lanes[:] = np.float32(0.0)
-        for t in range(offsets.size):
-            other, weight = twice[n - offsets[t] : 2 * n - offsets[t]], weights[t]
-            for k in range(n):
-                lanes[k] += weight * other[k]

@@ -18,7 +18,7 @@ import numpy as np
 from xcdi.backend import Array, namespace
 from xcdi.kernels.fourier import AXES, backward, forward
 
-__all__ = ["Estimate", "Measured", "Move", "average", "iterate", "onto_data", "random_start"]
+__all__ = ["Estimate", "Measured", "Move", "average", "expected", "iterate", "onto_data", "random_start"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,17 @@ class Measured:
         Square root of the corrected counts; may be NaN where not valid.
     valid : bool array, shape (z, y, x)
         True where the pixel can be trusted. The others stay free: they are never set to zero.
+    background : float or float array, shape (z, y, x)
+        Counts per pixel that are expected besides those of the crystal.
+    coherence : real array, shape (z, y, x // 2 + 1), or None
+        Degree of mutual coherence at every lag within the crystal, origin at index 0, in the half layout
+        of ``rfftn``; 1 at no lag. None is full coherence.
     """
 
     amplitude: Array
     valid: Array
+    background: Array | float = 0.0
+    coherence: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,9 @@ def iterate(start: Estimate, measured: Measured, schedule: Iterable[Move]) -> It
 def onto_data(rho: Array, measured: Measured) -> tuple[Array, Array]:
     r"""Replace the modulus of the far field by the measured one, where valid.
 
-    .. math:: P_M\,\rho = F^{-1}\left[\sqrt{I}\; F\rho / |F\rho|\right]
+    .. math:: P_M\,\rho = F^{-1}\left[\sqrt{I / M}\; F\rho\right], \qquad M = |F\rho|^2 * \hat\gamma + b
+
+    with M what is expected of `rho`: for coherent light without background it is :math:`|F\rho|^2`.
 
     Parameters
     ----------
@@ -104,13 +113,23 @@ def onto_data(rho: Array, measured: Measured) -> tuple[Array, Array]:
     """
     xp = namespace(rho)
     psi = forward(rho)
-    modulus = xp.abs(psi)
+    modulus = xp.sqrt(expected(psi, measured))
     error = xp.where(measured.valid, modulus - measured.amplitude, 0.0)
     scale = xp.where(measured.valid, measured.amplitude, 0.0)
     residual = xp.sqrt(xp.sum(error**2, axis=AXES) / xp.sum(scale**2))
     tiny = float(xp.finfo(modulus.dtype).smallest_normal)
     ratio = xp.where(measured.valid, measured.amplitude / xp.clip(modulus, min=tiny), 1.0)
     return backward(ratio * psi), residual
+
+
+def expected(psi: Array, measured: Measured) -> Array:
+    """Return the counts that the far-field wave `psi` (..., z, y, x) should give: blurred by partial coherence, on its background."""
+    xp = namespace(psi)
+    intensity = xp.real(psi) ** 2 + xp.imag(psi) ** 2
+    if measured.coherence is not None:
+        correlation = xp.fft.rfftn(intensity, axes=AXES) * measured.coherence
+        intensity = xp.clip(xp.fft.irfftn(correlation, s=intensity.shape[-3:], axes=AXES), min=0.0)
+    return intensity + measured.background
 
 
 def random_start(measured: Measured, support: Array, rng: np.random.Generator) -> Estimate:

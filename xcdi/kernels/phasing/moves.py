@@ -90,7 +90,7 @@ def difference_map(estimate: Estimate, measured: Measured, *, beta: float = 1.0)
     return replace(estimate, rho=rho + beta * (inside - onto_data(relaxed, measured)[0]), residual=residual)
 
 
-def shrink_wrap(estimate: Estimate, measured: Measured, *, sigma: float = 1.5, threshold: float = 0.10) -> Estimate:
+def shrink_wrap(estimate: Estimate, measured: Measured, *, sigma: float = 1.5, threshold: float = 0.10, floor: int = 0) -> Estimate:
     """Redraw the support where the blurred modulus exceeds `threshold` of its maximum.
 
     Parameters
@@ -99,6 +99,8 @@ def shrink_wrap(estimate: Estimate, measured: Measured, *, sigma: float = 1.5, t
         Standard deviation of the Gaussian blur, voxels.
     threshold : float
         Fraction of the largest blurred modulus.
+    floor : int
+        With fewer voxels than this the old support stays.
 
     Notes
     -----
@@ -106,10 +108,10 @@ def shrink_wrap(estimate: Estimate, measured: Measured, *, sigma: float = 1.5, t
     """
     xp = namespace(estimate.rho)
     blurred = blur(xp.abs(estimate.rho), sigma)
-    return replace(estimate, support=blurred > threshold * xp.max(blurred, axis=AXES, keepdims=True))
+    return _redrawn(estimate, blurred > threshold * xp.max(blurred, axis=AXES, keepdims=True), floor)
 
 
-def shrink_wrap_rms(estimate: Estimate, measured: Measured, *, sigma: float = 1.5, threshold: float = 0.25) -> Estimate:
+def shrink_wrap_rms(estimate: Estimate, measured: Measured, *, sigma: float = 1.5, threshold: float = 0.25, floor: int = 0) -> Estimate:
     """Redraw the support where the blurred modulus exceeds `threshold` of its rms inside the present support.
 
     Steadier than :func:`shrink_wrap` against a single bright voxel; above about
@@ -119,7 +121,7 @@ def shrink_wrap_rms(estimate: Estimate, measured: Measured, *, sigma: float = 1.
     blurred = blur(xp.abs(estimate.rho), sigma)
     inside = xp.sum(xp.where(estimate.support, blurred, 0.0) ** 2, axis=AXES, keepdims=True)
     size = xp.sum(xp.astype(estimate.support, blurred.dtype), axis=AXES, keepdims=True)
-    return replace(estimate, support=blurred > threshold * xp.sqrt(inside / size))
+    return _redrawn(estimate, blurred > threshold * xp.sqrt(inside / size), floor)
 
 
 def detwin(estimate: Estimate, measured: Measured) -> Estimate:
@@ -168,6 +170,13 @@ def gaussian_weights(n: int, sigma: float) -> list[float]:
 def _along(axis: int, n: int) -> tuple[int, ...]:
     """Return the shape that broadcasts `n` values along one of the last three axes."""
     return tuple(n if other == axis else 1 for other in AXES)
+
+
+def _redrawn(estimate: Estimate, support: Array, floor: int) -> Estimate:
+    """Take `support`, start by start, where it has `floor` voxels or more."""
+    xp = namespace(support)
+    size = xp.sum(xp.astype(support, xp.int64), axis=AXES, keepdims=True)
+    return replace(estimate, support=xp.where(size >= floor, support, estimate.support))
 
 
 def _relax(estimate: Estimate, measured: Measured, a: float, b: float) -> Estimate:
