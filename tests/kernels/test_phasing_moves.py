@@ -11,8 +11,9 @@ from xcdi.kernels.phasing.estimate import Estimate, Measured, average, iterate, 
 from xcdi.resolve import resolve
 
 SHAPE = (11, 13, 17)
-UPDATES = [moves.error_reduction, moves.hio, moves.raar, moves.difference_map, moves.solvent_flip]
-FEEDBACK = {"hio": moves.hio, "raar": moves.raar, "difference_map": moves.difference_map}
+REDRAWS = ["grow", "shrink_wrap", "shrink_wrap_rms", "shrink_wrap_volume", "trim"]
+UPDATES = [name for name in moves.__all__ if name not in (*REDRAWS, "detwin")]
+FEEDBACK = ["difference_map", "hio", "hpr", "raar", "rrr"]
 
 
 @pytest.fixture
@@ -41,12 +42,19 @@ def reflections(rho, support, measured, xp):
     return p_m, r_m, 2 * xp.where(support, r_m, 0.0) - r_m
 
 
-@pytest.mark.parametrize("move", UPDATES)
-def test_the_answer_is_a_fixed_point(move, crystal, as_numpy):
+@pytest.mark.parametrize("name", [name for name in moves.__all__ if name != "detwin"])  # which is for what is not the answer
+def test_the_answer_is_a_fixed_point(name, crystal, as_numpy):
     estimate, measured = crystal
-    moved = move(estimate, measured)
+    moved = resolve(name, moves)(estimate, measured)
     np.testing.assert_allclose(as_numpy(moved.rho), as_numpy(estimate.rho), atol=2e-6)
-    assert float(moved.residual) < 1e-6
+    assert name in REDRAWS or float(moved.residual) < 1e-6
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_a_move_changes_what_is_not_the_answer(name, guess, crystal, as_numpy):
+    moved = resolve(name, moves)(guess, crystal[1])
+    assert np.linalg.norm(as_numpy(moved.rho) - as_numpy(guess.rho)) > 0.1 * np.linalg.norm(as_numpy(guess.rho))
+    assert float(moved.residual) > 0.1
 
 
 @pytest.mark.parametrize("name", moves.__all__)
@@ -77,7 +85,7 @@ def test_a_shift_goes_through(name, guess, crystal, as_numpy, xp):
     np.testing.assert_array_equal(as_numpy(shifted.support), as_numpy(shift(moved.support)))
 
 
-@pytest.mark.parametrize("name", [*FEEDBACK, "error_reduction", "solvent_flip", "shrink_wrap", "shrink_wrap_rms"])
+@pytest.mark.parametrize("name", moves.__all__)
 def test_starts_in_a_batch_move_as_if_alone(name, guess, crystal, as_numpy, xp):
     estimate, measured = crystal
     move = resolve(name, moves)
@@ -106,18 +114,42 @@ def test_difference_map_is_the_published_operator(beta, guess, crystal, xp, as_n
     np.testing.assert_allclose(as_numpy(moves.difference_map(guess, measured, beta=beta).rho), as_numpy(expected), atol=2e-5)
 
 
-def test_difference_map_at_one_is_hio_at_one(guess, crystal, as_numpy):
-    moved = [move(guess, crystal[1], beta=1.0).rho for move in (moves.difference_map, moves.hio, moves.raar)]
-    np.testing.assert_allclose(as_numpy(moved[0]), as_numpy(moved[1]), atol=1e-5)
-    np.testing.assert_allclose(as_numpy(moved[0]), as_numpy(moved[2]), atol=1e-5)
+@pytest.mark.parametrize("beta", [0.6, 0.9, 1.1])
+def test_hpr_is_the_published_operator(beta, guess, crystal, xp, as_numpy):
+    """Bauschke, Combettes and Luke 2003: (R_S (R_M + (beta - 1) P_M) + 1 + (1 - beta) P_M) / 2."""
+    p_m, r_m, _ = reflections(guess.rho, guess.support, crystal[1], xp)
+    seen = r_m + (beta - 1) * p_m
+    reflected = 2 * xp.where(guess.support, seen, 0.0) - seen
+    expected = (reflected + guess.rho + (1 - beta) * p_m) / 2
+    np.testing.assert_allclose(as_numpy(moves.hpr(guess, crystal[1], beta=beta).rho), as_numpy(expected), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["error_reduction", "solvent_flip", *FEEDBACK])
+def test_asr_is_the_published_operator(guess, crystal, xp, as_numpy):
+    """Bauschke, Combettes and Luke 2002: (R_S R_M + 1) / 2."""
+    *_, r_s_r_m = reflections(guess.rho, guess.support, crystal[1], xp)
+    np.testing.assert_allclose(as_numpy(moves.asr(guess, crystal[1]).rho), as_numpy((r_s_r_m + guess.rho) / 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.3, 0.5, 1.0, 1.4])
+def test_rrr_is_the_published_operator(beta, guess, crystal, xp, as_numpy):
+    """Elser, Lan and Bendory 2018: rho + beta (P_S (2 P_M - 1) - P_M)."""
+    p_m, r_m, _ = reflections(guess.rho, guess.support, crystal[1], xp)
+    expected = guess.rho + beta * (xp.where(guess.support, r_m, 0.0) - p_m)
+    np.testing.assert_allclose(as_numpy(moves.rrr(guess, crystal[1], beta=beta).rho), as_numpy(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FEEDBACK)
+def test_with_a_support_alone_all_feedback_moves_at_one_are_averaged_reflections(name, guess, crystal, as_numpy):
+    moved = resolve(name, moves)(guess, crystal[1], beta=1.0)
+    np.testing.assert_allclose(as_numpy(moved.rho), as_numpy(moves.asr(guess, crystal[1]).rho), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", UPDATES)
 @pytest.mark.parametrize("beta", [None, 0.7])
 def test_the_pair_outside_the_support_says_what_the_move_does(name, beta, guess, crystal, xp, as_numpy):
     pair = moves.outside(name, beta)
     if pair is None:
-        assert (name, beta) == ("difference_map", 0.7)
+        assert (name, beta) in (("difference_map", 0.7), ("rrr", 0.7), ("rrr", None))
         return
     options = {"beta": beta} if beta and name in FEEDBACK else {}
     data = onto_data(guess.rho, crystal[1])[0]
@@ -153,6 +185,54 @@ def test_a_higher_threshold_gives_a_smaller_support_inside_the_larger(move, gues
     wide, narrow = (as_numpy(move(guess, crystal[1], sigma=1.0, threshold=t).support) for t in (0.7, 0.8))
     assert 0 < narrow.sum() < wide.sum()
     assert not (narrow & ~wide).any()
+
+
+@pytest.mark.parametrize("name", REDRAWS)
+def test_a_redraw_leaves_the_object_and_is_no_pair(name, guess, crystal, as_numpy):
+    moved = resolve(name, moves)(guess, crystal[1])
+    np.testing.assert_array_equal(as_numpy(moved.rho), as_numpy(guess.rho))
+    assert moves.outside(name) is None
+
+
+@pytest.mark.parametrize("name", [name for name in REDRAWS if name.startswith("shrink_wrap")])
+def test_too_few_voxels_leave_the_old_support(name, guess, crystal, as_numpy):
+    move, everything = resolve(name, moves), int(np.prod(SHAPE))
+    moved = move(guess, crystal[1], sigma=1.0, threshold=0.9)
+    size = int(as_numpy(moved.support).sum())
+    assert 0 < size < everything
+    kept = move(guess, crystal[1], sigma=1.0, threshold=0.9, floor=size + 1)
+    np.testing.assert_array_equal(as_numpy(kept.support), as_numpy(guess.support))
+    same = move(guess, crystal[1], sigma=1.0, threshold=0.9, floor=size)
+    np.testing.assert_array_equal(as_numpy(same.support), as_numpy(moved.support))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "voxels"), [(0.1, round(0.1 * 11 * 13 * 17)), (131, 131), (1, 1), (0.0001, 1), (10**6, 11 * 13 * 17)]
+)
+def test_the_support_of_given_volume_has_it_and_holds_the_brightest(threshold, voxels, guess, crystal, as_numpy):
+    support = as_numpy(moves.shrink_wrap_volume(guess, crystal[1], sigma=1.0, threshold=threshold).support)
+    assert support.sum() == voxels
+    blurred = as_numpy(moves.blur(abs(guess.rho), 1.0))
+    assert blurred[support].min() >= blurred[~support].max(initial=0)
+
+
+def test_growing_adds_the_steps_along_the_axes_and_trimming_takes_them(crystal, as_numpy, xp):
+    dot = np.zeros(SHAPE, bool)
+    dot[0, 6, 16] = True  # at an edge: periodic
+    start = replace(crystal[0], support=xp.asarray(dot))
+    grown = moves.grow(start, crystal[1], voxels=2)
+    away = [np.minimum(abs(i - at), n - abs(i - at)) for i, at, n in zip(np.indices(SHAPE), (0, 6, 16), SHAPE, strict=True)]
+    np.testing.assert_array_equal(as_numpy(grown.support), sum(away) <= 2)
+    np.testing.assert_array_equal(as_numpy(moves.trim(grown, crystal[1], voxels=2).support), dot)
+    assert not as_numpy(moves.trim(grown, crystal[1], voxels=3).support).any()
+
+
+def test_growing_and_trimming_closes_a_hole(crystal, as_numpy, xp):
+    whole = as_numpy(crystal[0].support)
+    holed = whole.copy()
+    holed[5, 6, 8] = False
+    closed = moves.trim(moves.grow(replace(crystal[0], support=xp.asarray(holed)), crystal[1]), crystal[1])
+    np.testing.assert_array_equal(as_numpy(closed.support), whole)
 
 
 def test_blur_keeps_the_sum_and_spreads_by_sigma(xp, as_numpy):

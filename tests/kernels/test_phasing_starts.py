@@ -7,7 +7,7 @@ from xcdi.kernels.fourier import forward
 from xcdi.kernels.phasing.box import friendly, reach
 from xcdi.kernels.phasing.estimate import Estimate, Measured
 from xcdi.kernels.phasing.moves import error_reduction
-from xcdi.kernels.phasing.starts import autocorrelation_box, damp
+from xcdi.kernels.phasing.starts import autocorrelation_box, damp, filled
 
 SHAPE = (24, 32, 40)
 
@@ -25,17 +25,79 @@ def seen(rho, xp=np):
     return Measured(xp.asarray(np.abs(forward(rho))), xp.asarray(np.ones(rho.shape, bool)))
 
 
+def edges(box):
+    return [int(box.any(axis=tuple(a for a in range(3) if a != axis)).sum()) for axis in range(3)]
+
+
+def counted(rho, total, valid=None, background=0.0, seed=1):
+    """Photon counts of `rho`, `total` in all, on a background, and none where not valid."""
+    intensity = np.abs(forward(rho)) ** 2
+    counts = np.random.default_rng(seed).poisson(intensity * (total / intensity.sum()) + background)
+    valid = np.ones(rho.shape, bool) if valid is None else valid
+    return Measured(np.where(valid, np.sqrt(counts), np.nan).astype(np.float32), valid, background)
+
+
 def test_the_box_holds_the_object_and_is_not_much_larger(block, xp, as_numpy):
     box = as_numpy(autocorrelation_box(seen(block, xp)))
     assert box[np.abs(block) > 0].all()
-    edges = [box.any(axis=tuple(a for a in range(3) if a != axis)).sum() for axis in range(3)]
-    assert all(true <= edge <= true + 4 for true, edge in zip((5, 9, 13), edges, strict=True))
+    assert all(true < edge <= true + 4 for true, edge in zip((5, 9, 13), edges(box), strict=True))
+
+
+@pytest.mark.parametrize("photons", [1e5, 1e6, 1e8])
+def test_photon_noise_does_not_widen_the_box(photons, block):
+    noisy, ideal = edges(autocorrelation_box(counted(block, photons))), edges(autocorrelation_box(seen(block)))
+    assert all(true <= edge <= free + 1 for true, edge, free in zip((5, 9, 13), noisy, ideal, strict=True))
+
+
+def test_a_known_background_does_not_widen_the_box(block):
+    free, there = (edges(autocorrelation_box(counted(block, 1e6, background=b))) for b in (0.0, 0.5))
+    assert all(true <= edge <= other + 1 for true, edge, other in zip((5, 9, 13), there, free, strict=True))
+
+
+GAPS = {
+    "a plane off the peak": (slice(None), 5, slice(None)),
+    "a column through the peak": (slice(None), 0, 0),
+    "a frame": (3, slice(None), slice(None)),
+}
+
+
+@pytest.mark.parametrize("gap", list(GAPS))
+def test_gaps_do_not_widen_the_box(gap, block):
+    valid = np.ones(SHAPE, bool)
+    valid[GAPS[gap]] = valid[5, 6, 7] = False
+    measured = counted(block, 1e7, valid)
+    box = autocorrelation_box(measured)
+    assert box[np.abs(block) > 0].all()
+    assert all(edge <= true + 5 for true, edge in zip((5, 9, 13), edges(box), strict=True))
+
+
+def test_gaps_are_filled_with_what_would_be_there_and_the_rest_is_left(block, xp, as_numpy):
+    valid = np.ones(SHAPE, bool)
+    valid[0, 0, 0] = valid[:, 2, 3] = False
+    full = as_numpy(seen(block).amplitude) ** 2
+    amplitude = np.where(valid, np.sqrt(full), np.nan).astype(np.float32)
+    counts, total = filled(Measured(xp.asarray(amplitude), xp.asarray(valid)))
+    counts = as_numpy(counts)
+    np.testing.assert_allclose(counts[valid], full[valid], rtol=1e-4)
+    assert np.linalg.norm((counts - full)[~valid]) < 0.1 * np.linalg.norm(full[~valid])
+    assert float(total) == pytest.approx(full[valid].sum(), rel=1e-4)
+
+
+def test_without_gaps_nothing_is_filled(block):
+    measured = counted(block, 1e6, background=0.1)
+    np.testing.assert_allclose(filled(measured)[0], measured.amplitude**2 - 0.1, atol=1e-2)
+
+
+@pytest.mark.parametrize("margin", [0, 1, 2])
+def test_the_margin_adds_voxels_to_each_edge(margin, block):
+    measured = seen(block)
+    wide, bare = (edges(autocorrelation_box(measured, margin=m)) for m in (margin, 0))
+    assert wide == [edge + margin for edge in bare]
 
 
 def test_the_box_is_never_more_than_half_the_array():
     rho = np.random.default_rng(0).normal(size=SHAPE).astype(np.complex64)
-    box = autocorrelation_box(seen(rho))
-    assert box.sum() <= np.prod([n // 2 + 1 for n in SHAPE])
+    assert edges(autocorrelation_box(seen(rho))) == [n // 2 for n in SHAPE]
 
 
 def test_damped_data_are_those_of_the_blurred_object(block, xp, as_numpy):

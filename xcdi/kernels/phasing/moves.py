@@ -13,7 +13,22 @@ from xcdi.backend import Array, namespace
 from xcdi.kernels.fourier import AXES
 from xcdi.kernels.phasing.estimate import Estimate, Measured, onto_data
 
-__all__ = ["detwin", "difference_map", "error_reduction", "hio", "raar", "shrink_wrap", "shrink_wrap_rms", "solvent_flip"]
+__all__ = [
+    "asr",
+    "detwin",
+    "difference_map",
+    "error_reduction",
+    "grow",
+    "hio",
+    "hpr",
+    "raar",
+    "rrr",
+    "shrink_wrap",
+    "shrink_wrap_rms",
+    "shrink_wrap_volume",
+    "solvent_flip",
+    "trim",
+]
 
 
 def outside(name: str, beta: float | None = None) -> tuple[float, float] | None:
@@ -29,12 +44,16 @@ def outside(name: str, beta: float | None = None) -> tuple[float, float] | None:
             return 0.0, 0.0
         case "solvent_flip":
             return 0.0, -1.0
-        case "hio":
+        case "hio" | "hpr":
             return 1.0, -(0.9 if beta is None else beta)
+        case "asr":
+            return 1.0, -1.0
         case "raar":
             beta = 0.85 if beta is None else beta
             return beta, 1.0 - 2.0 * beta
         case "difference_map" if beta in (None, 1.0):
+            return 1.0, -1.0
+        case "rrr" if beta == 1.0:
             return 1.0, -1.0
     return None
 
@@ -61,6 +80,55 @@ def hio(estimate: Estimate, measured: Measured, *, beta: float = 0.9) -> Estimat
     Source: Fienup, Appl. Opt. 21, 2758 (1982), doi 10.1364/AO.21.002758.
     """
     return _relax(estimate, measured, 1.0, -beta)
+
+
+def hpr(estimate: Estimate, measured: Measured, *, beta: float = 0.9) -> Estimate:
+    r"""Hybrid projection-reflection.
+
+    .. math:: \rho \leftarrow \tfrac12\left[R_S\left(R_M + (\beta - 1)P_M\right) + 1 + (1 - \beta)P_M\right]\rho
+
+    Notes
+    -----
+    It was made for objects that must be positive as well, and there it differs from :func:`hio`. A crystal seen at
+    a Bragg peak is complex: with its support as the only constraint the two are the same move, by either name.
+    Source: Bauschke, Combettes and Luke, J. Opt. Soc. Am. A 20, 1025 (2003), doi 10.1364/JOSAA.20.001025.
+    """
+    return _relax(estimate, measured, 1.0, -beta)
+
+
+def asr(estimate: Estimate, measured: Measured) -> Estimate:
+    r"""Averaged successive reflections.
+
+    .. math:: \rho \leftarrow \tfrac12\left(R_S R_M + 1\right)\rho
+
+    Notes
+    -----
+    With a support and nothing else it is :func:`hio`, :func:`raar`, :func:`rrr` and :func:`difference_map`, all at feedback 1.
+    Source: the Douglas-Rachford algorithm that Bauschke, Combettes and Luke found in HIO, J. Opt. Soc. Am. A 19, 1334 (2002),
+    doi 10.1364/JOSAA.19.001334.
+    """
+    return _relax(estimate, measured, 1.0, -1.0)
+
+
+def rrr(estimate: Estimate, measured: Measured, *, beta: float = 0.5) -> Estimate:
+    r"""Relaxed-reflect-reflect: a step of length `beta` along the gap between the two projections.
+
+    .. math:: \rho \leftarrow \rho + \beta\left[P_S\left(2P_M - 1\right) - P_M\right]\rho
+
+    Parameters
+    ----------
+    beta : float
+        Between 0 and 2. Unlike in :func:`hio` the object inside the support is relaxed too.
+
+    Notes
+    -----
+    The iterate is no object yet: end with :func:`error_reduction`.
+    Source: Elser, Lan and Bendory, SIAM J. Imaging Sci. 11, 2429 (2018), doi 10.1137/18M1170364.
+    """
+    xp, rho = namespace(estimate.rho), estimate.rho
+    data, residual = onto_data(rho, measured)
+    inside = (1 - beta) * rho + beta * data
+    return replace(estimate, rho=xp.where(estimate.support, inside, rho - beta * data), residual=residual)
 
 
 def raar(estimate: Estimate, measured: Measured, *, beta: float = 0.85) -> Estimate:
@@ -124,6 +192,51 @@ def shrink_wrap_rms(estimate: Estimate, measured: Measured, *, sigma: float = 1.
     return _redrawn(estimate, blurred > threshold * xp.sqrt(inside / size), floor)
 
 
+def shrink_wrap_volume(estimate: Estimate, measured: Measured, *, sigma: float = 1.5, threshold: float = 0.08, floor: int = 0) -> Estimate:
+    """Redraw the support around the voxels with the largest blurred modulus, so many that they fill `threshold`.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the Gaussian blur, voxels.
+    threshold : float
+        Below 1, the part of all voxels that the support fills; from 1 on, how many voxels.
+    floor : int
+        With fewer voxels than this the old support stays.
+
+    Notes
+    -----
+    It cannot collapse, but keeps a wrong volume for ever. Where the modulus is equal, voxels stay together.
+    """
+    xp = namespace(estimate.rho)
+    blurred = blur(xp.abs(estimate.rho), sigma)
+    flat = xp.reshape(blurred, (*blurred.shape[:-3], -1))
+    size = flat.shape[-1]
+    kept = min(max(round(threshold * size if threshold < 1 else threshold), 1), size)
+    level = xp.sort(flat, axis=-1)[..., size - kept]
+    return _redrawn(estimate, blurred >= xp.reshape(level, (*level.shape, 1, 1, 1)), floor)
+
+
+def grow(estimate: Estimate, measured: Measured, *, voxels: int = 1) -> Estimate:
+    """Add to the support what lies within `voxels` steps along the axes; periodic edges.
+
+    After a shrink-wrap it gives back what the blur took; followed by :func:`trim` it closes holes, as at a dislocation.
+    """
+    support = estimate.support
+    for _ in range(voxels):
+        support = _spread(support)
+    return replace(estimate, support=support)
+
+
+def trim(estimate: Estimate, measured: Measured, *, voxels: int = 1) -> Estimate:
+    """Take from the support what lies within `voxels` steps of its outside; before :func:`grow` it removes specks."""
+    xp = namespace(estimate.support)
+    empty = xp.logical_not(estimate.support)
+    for _ in range(voxels):
+        empty = _spread(empty)
+    return replace(estimate, support=xp.logical_not(empty))
+
+
 def detwin(estimate: Estimate, measured: Measured) -> Estimate:
     """Keep the half of the object that lies before its centre along the last two axes.
 
@@ -170,6 +283,15 @@ def gaussian_weights(n: int, sigma: float) -> list[float]:
 def _along(axis: int, n: int) -> tuple[int, ...]:
     """Return the shape that broadcasts `n` values along one of the last three axes."""
     return tuple(n if other == axis else 1 for other in AXES)
+
+
+def _spread(inside: Array) -> Array:
+    """Add the six neighbours of every True voxel."""
+    xp = namespace(inside)
+    spread = inside
+    for axis in AXES:
+        spread = spread | xp.roll(inside, 1, axis=axis) | xp.roll(inside, -1, axis=axis)
+    return spread
 
 
 def _redrawn(estimate: Estimate, support: Array, floor: int) -> Estimate:

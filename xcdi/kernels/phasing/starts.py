@@ -11,10 +11,13 @@ from xcdi.kernels import fourier
 from xcdi.kernels.phasing.estimate import Measured
 from xcdi.kernels.phasing.moves import blur
 
-__all__ = ["autocorrelation_box", "damp"]
+__all__ = ["autocorrelation_box", "damp", "filled"]
+
+FILLING = 20  # rounds in which the gaps are filled
+NOISE = 3.5  # standard deviations of photon noise below which nothing counts
 
 
-def autocorrelation_box(measured: Measured, *, threshold: float = 0.01, sigma: float = 1.0) -> Array:
+def autocorrelation_box(measured: Measured, *, threshold: float = 0.004, sigma: float = 1.0, margin: int = 1) -> Array:
     """Return the box that the object fits in: half the extent of the autocorrelation, axis by axis.
 
     Parameters
@@ -22,9 +25,11 @@ def autocorrelation_box(measured: Measured, *, threshold: float = 0.01, sigma: f
     measured : Measured
         Origin at index 0.
     threshold : float
-        Fraction of the largest modulus of the autocorrelation that still counts.
+        Fraction of the modulus of the autocorrelation at no lag that still counts, where photon noise allows it.
     sigma : float
-        Blur before the threshold, voxels.
+        Blur of the squared modulus before the threshold, voxels.
+    margin : int
+        Voxels added to each edge of the box.
 
     Returns
     -------
@@ -33,22 +38,73 @@ def autocorrelation_box(measured: Measured, *, threshold: float = 0.01, sigma: f
 
     Notes
     -----
-    Strain makes the autocorrelation fall off fast, so its shape above a few
-    per cent is far smaller than the object: 6 % kept 8 to 18 % of the voxels of
-    simulated particles of four grains. Its extent at 1 % was right to a voxel in five of five.
+    Strain makes the autocorrelation fall off fast, so its shape above a few per cent is far smaller than the
+    object: 6 % kept 8 to 18 % of the voxels of simulated particles of four grains. Its extent at 0.4 % held all of
+    nine simulated particles, four of them strained by 7 to 12 rad, and was at most three voxels wider, from 1e6
+    photons on; with 1e5 the noise hides up to 7 % of an object.
+
+    Photon noise has the same variance at every lag, the sum of the counts over the number of pixels squared; it is
+    subtracted. Missing pixels would smear the autocorrelation beyond the object; here, and only here, they are
+    :func:`filled`. Lone pixels and columns then change nothing; where planes of four pixels were missing through the
+    peak, the box still held 98 % of a particle, and was up to seven voxels wider. A known background is subtracted too.
     """
-    xp = namespace(measured.amplitude)
-    intensity = xp.where(measured.valid, measured.amplitude, 0.0) ** 2
-    pattern = blur(xp.abs(fourier.backward(xp.astype(intensity, xp.complex64))), sigma)
-    above = pattern > threshold * xp.max(pattern)
+    counts, seen = filled(measured, sigma=sigma, threshold=threshold)
+    above = _lags(counts, seen, sigma, threshold)[1]
+    xp = namespace(above)
     box = xp.ones(above.shape, dtype=xp.bool)
     for axis, n in enumerate(above.shape):
-        lag = xp.asarray(np.abs(np.fft.fftfreq(n) * n))
-        seen = xp.any(above, axis=tuple(other for other in range(3) if other != axis))
-        reach = xp.max(xp.where(seen, lag, 0.0)) / 2 + 0.5
-        inside = (lag <= reach) & (lag <= n / 4)
+        place = xp.asarray((np.arange(n) + n // 2) % n - n // 2)
+        seen_at = xp.any(above, axis=tuple(other for other in range(3) if other != axis))
+        edge = xp.clip(xp.max(xp.where(seen_at, xp.abs(place), 0)) + 1 + margin, max=n // 2)
+        inside = (2 * place >= -edge) & (2 * place < edge)
         box = box & xp.reshape(inside, tuple(n if other == axis else 1 for other in range(3)))
     return box
+
+
+def filled(measured: Measured, *, threshold: float = 0.004, sigma: float = 1.0) -> tuple[Array, Array]:
+    """Return the counts above background with plausible values in the gaps, and the sum of those measured.
+
+    The autocorrelation of an object is large at few lags. So the gaps take the values that the large lags alone
+    give there, while what counts as large falls from a half to `threshold` of the value at no lag.
+
+    Parameters
+    ----------
+    measured : Measured
+    threshold, sigma : float
+        As in :func:`autocorrelation_box`.
+
+    Returns
+    -------
+    counts : float array, shape (z, y, x)
+        As measured where valid, not negative elsewhere. For finding a support only: the gaps stay unknown to the moves.
+    seen : 0-d array
+        Sum of the counts measured, the background's too.
+
+    Notes
+    -----
+    Source: the projections with a falling threshold of Abma and Kabir, Geophysics 71, E91 (2006), doi 10.1190/1.2356088.
+    """
+    xp = namespace(measured.amplitude)
+    raw = xp.where(measured.valid, measured.amplitude, 0.0) ** 2
+    known = xp.where(measured.valid, raw - measured.background, 0.0)
+    counts, seen = known, xp.sum(raw)
+    for level in np.geomspace(0.5, threshold, 0 if bool(xp.all(measured.valid)) else FILLING):
+        pattern, above = _lags(counts, seen, sigma, float(level))
+        guess = xp.real(fourier.forward(xp.where(above, pattern, 0.0)))
+        counts = xp.where(measured.valid, known, xp.clip(guess, min=0.0))
+    return counts, seen
+
+
+def _lags(counts: Array, seen: Array, sigma: float, threshold: float) -> tuple[Array, Array]:
+    """Return the autocorrelation of the object, and where it is not small nor noise."""
+    xp = namespace(counts)
+    size = counts.size
+    pattern = fourier.backward(counts + xp.zeros_like(counts) * 1j)
+    power = blur(xp.real(pattern) ** 2 + xp.imag(pattern) ** 2, sigma)
+    noise = seen / size**2
+    peak = xp.sum(counts) / size
+    floor = xp.maximum((threshold * peak) ** 2, NOISE**2 * noise)
+    return pattern, power - noise > floor
 
 
 def damp(measured: Measured, width: float) -> Measured:
