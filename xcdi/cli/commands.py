@@ -180,6 +180,25 @@ def check(
 
 
 @app.command()
+def diagnose(
+    file: Source,
+    scans: Scans = None,
+    beamline: BeamlineName = "",
+    pipeline: Annotated[str, typer.Option(help="whose settings give corrections and box")] = "bcdi_strain",
+    settings: SettingsFile = None,
+    assignments: Assignments = None,
+    out: Annotated[Path | None, typer.Option(help="folder of a picture per scan; none: no picture")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="threads [default: every core]")] = None,
+    chunk: Chunk = 50,
+) -> int:
+    """Read rocking scans and say, before phasing, what stands in its way: light, sampling, saturation, gaps, coherence."""
+    from xcdi.cli.preflight import diagnose as look
+    from xcdi.cli.tasks import Request
+
+    return look(Request(pipeline, file, scans or [], beamline, settings, assignments or [], "cpu", out or Path("out"), workers, chunk), out)
+
+
+@app.command()
 def show(
     subject: Annotated[Subject, typer.Argument(help="what to show")],
     name: Annotated[str | None, typer.Argument(help="with settings: the pipeline; with file: the file")] = None,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from xcdi.plot import reading, style
 
-__all__ = ["peak_slices", "prtf", "residuals", "rocking_curve"]
+__all__ = ["draw_peak", "log_image", "name_axes", "overlaps", "peak_slices", "prtf", "residuals", "rocking_curve", "starts", "trusted"]
 
 CUTS = (("y", "x", "frame"), ("frame", "x", "y"), ("frame", "y", "x"))  # (up, right, across)
 WORDS = {"frame": "rocking", "y": "detector $y$", "x": "detector $x$"}
@@ -38,21 +41,30 @@ def peak_slices(peak: xr.Dataset) -> Figure:
     >>> [ax.get_title() for ax in peak_slices(peak).axes[:2]]
     ['across detector', 'across $y$']
     """
+    made = style.figure(style.DOUBLE, 2.75)
+    draw_peak(made, peak)
+    return made
+
+
+def draw_peak(made: Figure | SubFigure, peak: xr.Dataset) -> None:
+    """Draw what :func:`peak_slices` shows into a figure or a part of one."""
+    counts = trusted(peak)
+    top = max(2.0, float(np.nanmax(counts.values, initial=1.0)))
+    row = made.subplots(1, 3)
+    for ax, (up, right, across) in zip(row, CUTS, strict=True):
+        log_image(ax, counts.isel({across: counts.sizes[across] // 2}).transpose(up, right), top)
+        name_axes(ax, peak, up, right)
+        ax.set_title("across detector" if across == "frame" else f"across ${across}$")
+    bar = made.colorbar(row[0].images[0], ax=row, pad=0.015, aspect=22)
+    bar.set_label("counts")
+
+
+def trusted(peak: xr.Dataset) -> xr.DataArray:
+    """Return the counts (frame, y, x), NaN where not valid, with their distance from the middle of the box as coordinates."""
     counts = reading.shown(peak, "counts").compute()
     if "valid" in peak:
         counts = counts.where(peak["valid"])
-    counts = counts.drop_vars([name for name in counts.coords if name in counts.dims]).assign_coords(_offsets(peak, counts))
-    top = max(2.0, float(np.nanmax(counts.values, initial=1.0)))
-    made = style.figure(style.DOUBLE, 2.75)
-    for ax, (up, right, across) in zip(made.subplots(1, 3), CUTS, strict=True):
-        plane = counts.isel({across: counts.sizes[across] // 2}).transpose(up, right)
-        _log_image(ax, plane, top)
-        ax.set(
-            xlabel=_q_label(peak, right), ylabel=_q_label(peak, up), title="across detector" if across == "frame" else f"across ${across}$"
-        )
-    bar = made.colorbar(made.axes[0].images[0], ax=made.axes, pad=0.015, aspect=22)
-    bar.set_label("counts")
-    return made
+    return counts.drop_vars([name for name in counts.coords if name in counts.dims]).assign_coords(_offsets(peak, counts))
 
 
 @style.paper()
@@ -70,53 +82,177 @@ def rocking_curve(peak: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 
 @style.paper()
-def residuals(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Residual of every start, best first, with the starts kept, their agreement and the grade.
+def starts(phased: xr.Dataset) -> Figure:
+    """Which starts agree: their overlaps in blocks of one answer each, and the residual of every start beside it.
 
     Parameters
     ----------
     phased : Dataset
-        OBJECT with `residual` (start) and `kept` (start); attributes grade, agreement, n_good where known.
+        OBJECT with `residual` (start); `overlap` (start, start2), `cluster` (start) and `kept` (start) where known. Without
+        `overlap`, the residuals alone.
+
+    Examples
+    --------
+    >>> made = starts(xr.Dataset({"residual": ("start", [0.05, 0.03])}))
+    >>> len(made.axes)
+    1
+    """
+    if "overlap" not in phased:
+        made = style.figure(style.SINGLE * 1.35, 3.2)
+        residuals(phased, made.subplots())
+        return made
+    made = style.figure(style.DOUBLE, 3.3)
+    left, right = made.subplots(1, 2, width_ratios=[1.15, 1.0])
+    overlaps(phased, left)
+    residuals(phased, right)
+    return made
+
+
+@style.paper()
+def overlaps(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Overlap of every start with every other, starts of one answer side by side and framed; those kept have bold numbers.
+
+    Parameters
+    ----------
+    phased : Dataset
+        OBJECT with `overlap` (start, start2); `cluster`, `kept`, `residual` (start) where known.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        Kept starts are filled circles, dropped ones crosses.
+        Colours run from 0 to 1 whatever the data, so that pictures of different crystals compare.
+    """
+    ax = style.own_axes(ax)
+    matrix = reading.shown(phased, "overlap").values
+    n = len(matrix)
+    order, cluster, kept = _order(phased), _of_start(phased, "cluster", 0, n), _of_start(phased, "kept", True, n).astype(bool)
+    drawn = ax.imshow(matrix[np.ix_(order, order)], cmap=style.colormap(style.Look("overlap", "viridis")), vmin=0, vmax=1, origin="upper")
+    for answer in dict.fromkeys(cluster[order]):
+        place = np.flatnonzero(cluster[order] == answer)
+        frame = Rectangle((place[0] - 0.5, place[0] - 0.5), len(place), len(place), fill=False, ec="white", lw=1.4)
+        ax.add_patch(frame)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(range(n), [str(k) for k in order])
+        for label, k in zip(axis.get_ticklabels(), order, strict=True):
+            label.set(fontweight="bold" if kept[k] else "normal", color="black" if kept[k] else "0.5", fontsize=9 if n <= 16 else 5)
+    ax.set(xlabel="start", ylabel="start")
+    answers = len(set(cluster.tolist()))
+    ax.set_title(f"{answers} answer{'s' * (answers > 1)} from {n} starts" if "cluster" in phased else f"{n} starts")
+    style.host(ax).colorbar(drawn, ax=ax, label="overlap")
+    return ax
+
+
+@style.paper()
+def residuals(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Residual of every start, best first, with the starts kept, the gap to the next, their agreement and the grade.
+
+    Parameters
+    ----------
+    phased : Dataset
+        OBJECT with `residual` (start) and `kept` (start); attributes grade, agreement, n_good, residual_noise where known.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        Kept starts are filled circles, dropped ones crosses; dotted is what photon noise alone would give.
     """
     ax = style.own_axes(ax)
     residual = np.ravel(reading.shown(phased, "residual").values)
-    kept = np.ravel(phased["kept"].values).astype(bool) if "kept" in phased else np.ones(residual.size, bool)
+    kept = _of_start(phased, "kept", True, residual.size).astype(bool)
     order = np.argsort(residual)
     rank = np.arange(1, residual.size + 1)
     for good, (marker, colour, word) in STYLES.items():
         chosen = kept[order] == good
         ax.plot(rank[chosen], residual[order][chosen], marker, color=colour, ms=6, mew=1.4, label=f"{word} ({chosen.sum()})", ls="")
+    noise = reading.value(phased, "residual_noise")
+    if noise is not None:
+        ax.axhline(noise, color="0.4", ls=":", lw=1, label="photon noise")
     ax.set(xlabel="start, best first", ylabel="residual", ylim=(0, None), xlim=(0.3, residual.size + 0.7))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _gap(ax, residual, kept)
     ax.set_title(_verdict(phased))
     ax.legend(loc="lower right")
     return ax
 
 
+def _gap(ax: Axes, residual: np.ndarray, kept: np.ndarray) -> None:
+    """Shade between the worst residual that was kept and the best that was dropped, where all kept ones are better."""
+    if kept.all() or not kept.any():
+        return
+    last, first = float(residual[kept].max()), float(residual[~kept].min())
+    if last < first:
+        ax.axhspan(last, first, color="0.93", lw=0, zorder=0)
+        word = f"gap {100 * (first / last - 1):.2g} %"
+        ax.text(0.02, (last + first) / 2, word, transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
+    else:
+        style.note(ax, "dropped ones fit as well, but look different", where="lower left")
+
+
+def _order(phased: xr.Dataset) -> np.ndarray:
+    """Starts cluster by cluster, the cluster of the best residual first, and best first within each."""
+    n = phased.sizes["start"]
+    residual = _of_start(phased, "residual", 0.0, n).astype(float)
+    cluster = _of_start(phased, "cluster", 0, n)
+    best = {answer: residual[cluster == answer].min() for answer in cluster.tolist()}
+    return np.lexsort((residual, cluster, [best[answer] for answer in cluster.tolist()]))
+
+
+def _of_start(phased: xr.Dataset, name: str, otherwise: float, n: int) -> np.ndarray:
+    """Variable of every start, or the same for all where it is not there."""
+    return np.ravel(phased[name].values) if name in phased else np.full(n, otherwise)
+
+
 @style.paper()
 def prtf(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Phase retrieval transfer function against q, with the 1/e level that defines the resolution.
+    """Phase retrieval transfer function against q, in shells and along each direction, with the 1/e level that defines the resolution.
 
     Parameters
     ----------
     phased : Dataset
-        OBJECT with `prtf` (q) and the coordinate `q` in 1/nm.
+        OBJECT with `prtf` (q) and the coordinate `q` in 1/nm; `prtf_axis` (direction, q) and `resolution_nm` (direction) where known.
     ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        A triangle below each curve that falls through 1/e marks where it does.
     """
     ax = style.own_axes(ax)
     curve = reading.shown(phased, "prtf")
-    q = curve[curve.dims[0]]
-    ax.plot(q.values, curve.values, "o-", ms=3, color="#0072b2")
+    q = curve[curve.dims[0]].values
+    _fall(ax, q, curve.values, label="shells" if "prtf_axis" in phased else None, color="black", marker="o", ms=3, lw=1.6)
+    if "prtf_axis" in phased:
+        along = phased["prtf_axis"].transpose("direction", ...)
+        for k, values in enumerate(along.values):
+            _fall(ax, q, values, label=_direction(phased, k), color=style.OKABE_ITO[k], lw=1.2)
+        ax.legend(loc="lower left")
     ax.axhline(np.exp(-1), color="0.4", ls="--", lw=1)
     ax.text(float(q[-1]), np.exp(-1), "1/e", ha="right", va="bottom", color="0.3")
     ax.set(xlabel="$q$ from the peak (nm$^{-1}$)", ylabel="PRTF", ylim=(0, 1.05))
     return ax
+
+
+def _fall(ax: Axes, q: np.ndarray, values: np.ndarray, **look: Any) -> None:
+    """One curve, and a triangle where it first falls through 1/e."""
+    ax.plot(q, values, **look)
+    known = np.isfinite(values)
+    below = np.flatnonzero(known & (values < np.exp(-1)))
+    before = np.flatnonzero(known[: below[0]]) if len(below) else below
+    if len(before):
+        i, j = before[-1], below[0]
+        here = q[i] + (q[j] - q[i]) * (values[i] - np.exp(-1)) / (values[i] - values[j])
+        ax.plot([here], [np.exp(-1)], marker="v", color=look["color"], ms=7, mec="white", ls="", zorder=5)
+
+
+def _direction(phased: xr.Dataset, k: int) -> str:
+    """Name of a direction, with the resolution along it."""
+    known = phased.coords.get("direction")
+    name = str(known.values[k]) if known is not None else str(k)
+    if "resolution_nm" in phased and np.isfinite(phased["resolution_nm"].values[k]):
+        return f"{name}: {float(phased['resolution_nm'].values[k]):.3g} nm"
+    return name
 
 
 def _verdict(phased: xr.Dataset) -> str:
@@ -129,7 +265,7 @@ def _verdict(phased: xr.Dataset) -> str:
     return ", ".join(words)
 
 
-def _log_image(ax: Axes, plane: xr.DataArray, top: float) -> None:
+def log_image(ax: Axes, plane: xr.DataArray, top: float) -> None:
     """One plane, logarithmic from one half count; nothing counted is the darkest colour, not grey."""
     look = style.Look("counts", "viridis")
     drawn = style.image(ax, plane.where(plane.isnull() | (plane > 0.5), 0.5), look, (0.5, top))
@@ -142,6 +278,11 @@ def _offsets(peak: xr.Dataset, counts: xr.DataArray) -> dict[str, tuple[str, np.
     """Distance of each plane from the middle, in 0.001/nm along the step of that index, or in pixels if no q is known."""
     steps = 1e3 * np.linalg.norm(peak["q_basis"].values, axis=0) if "q_basis" in peak else np.ones(3)
     return {str(d): (str(d), (np.arange(n) - n // 2) * step) for d, n, step in zip(counts.dims, counts.shape, steps, strict=True)}
+
+
+def name_axes(ax: Axes, peak: xr.Dataset, up: str, right: str) -> None:
+    """Label the axes of a plane of the peak."""
+    ax.set(xlabel=_q_label(peak, right), ylabel=_q_label(peak, up))
 
 
 def _q_label(peak: xr.Dataset, dim: str) -> str:

@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from xcdi.errors import XcdiError
-from xcdi.plot import avalanches, correlation, page, phasing, poster, saving, strain, tables
+from xcdi.plot import avalanches, correlation, page, phasing, poster, preflight, reconstruction, saving, strain, tables
 
 __all__ = ["CAPTIONS", "figures", "html", "picture", "plot_result"]
 
@@ -24,8 +24,13 @@ CAPTIONS = {
     "number of events on each; d, two-time correlation with a tick for each event; e, drop of the correlation across each event.",
     "peak": "Measured Bragg peak: three planes through its middle, counts on a logarithmic scale. Grey pixels are not trusted.",
     "rocking_curve": "Counts in the box against the rocking angle, with their Poisson error.",
-    "starts": "Residual of every random start of the phase retrieval, best first. Only kept starts are averaged.",
+    "preflight": "What was found out about the peak before it was phased: three planes, rocking curve, findings with what to do.",
+    "starts": "Overlap of every random start with every other, answers framed and kept starts bold; residuals, best first. Only kept "
+    "starts are averaged.",
     "prtf": "How well the starts agree at each distance from the peak; above the dashed line the phases are taken as known.",
+    "fit": "Counts measured and counts that the object predicts, on one scale; hatched pixels were not measured.",
+    "slices": "The object on the grid of the data, whose axes are not at right angles: modulus and phase, grey outside the support.",
+    "errors": "Standard error of phase and modulus over starts and photon noise.",
     "object": "Amplitude, phase and displacement along G in three planes through the centre; lines are grain boundaries.",
     "strain": "Strain along G and the two tilts. The noise floor is printed and marked on the colour bar; red is tension.",
     "grains": "Grains, and the spread of the strain over independent starts.",
@@ -155,10 +160,10 @@ def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
     if "peak" in result:
         yield "peak", lambda: phasing.peak_slices(result["peak"])
         yield "rocking_curve", lambda: phasing.rocking_curve(result["peak"])
-    if "object" in result and "residual" in result["object"]:
-        yield "starts", lambda: phasing.residuals(result["object"])
-    if "object" in result and "prtf" in result["object"]:
-        yield "prtf", lambda: phasing.prtf(result["object"])
+        if preflight.findings(result["peak"]):
+            yield "preflight", lambda: preflight.card(result["peak"])
+    if "object" in result:
+        yield from _of_object(result)
     if "crystal" in result:
         yield from _of_crystal(result["crystal"])
     if "correlation" in result:
@@ -172,6 +177,20 @@ def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
         yield "size_distribution", lambda: avalanches.size_distribution(result["statistics"])
         if result["statistics"].sizes.get("gap", 0) > 1:
             yield "waiting_times", lambda: avalanches.waiting_times(result["statistics"])
+
+
+def _of_object(result: Result) -> Iterator[tuple[str, Drawing]]:
+    phased = result["object"]
+    if "residual" in phased:
+        yield "starts", lambda: phasing.starts(phased)
+    if "prtf" in phased:
+        yield "prtf", lambda: phasing.prtf(phased)
+    if "rho" in phased:
+        yield "slices", lambda: reconstruction.slices(phased)
+        if "counts" in result.get("peak", {}) and result["peak"]["counts"].shape == phased["rho"].shape:
+            yield "fit", lambda: reconstruction.intensity(phased, result["peak"])
+    if "phase_error" in phased:
+        yield "errors", lambda: reconstruction.errors(phased)
 
 
 def _of_crystal(crystal: xr.Dataset) -> Iterator[tuple[str, Drawing]]:
