@@ -6,7 +6,9 @@ the modulus pass, the transform back, and the update pass
     rho <- p inside the support, a * rho + b * p outside,
 
 with p the projection onto the data. Nothing is allocated between two checkpoints.
-The moves of :mod:`xcdi.kernels.phasing.moves` are its definition.
+Partial coherence blurs the intensity by a pair of real transforms before the modulus pass;
+of these the library returns its results in fresh arrays. The moves of
+:mod:`xcdi.kernels.phasing.moves` are its definition.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ __all__ = ["InPlace"]
 
 _FREE = np.float32(-1.0)  # target of a pixel that is not valid
 _TINY = np.float32(1e-30)  # keeps 0/0 out of dark pixels
+_OWN = np.float32(0.03)  # share of a pixel's coherent intensity that blurring leaves there at least: no ratio explodes
 _BLOCK = 1024  # pixels whose errors are added in float32 before they join the float64 total
 
 
@@ -58,6 +61,9 @@ class InPlace:
         self._measured = measured
         self._target[...] = np.where(measured.valid, measured.amplitude, _FREE)
         self._norm = math.sqrt(_energy(self._target.reshape(-1)))
+        self._coherence = None if measured.coherence is None else np.asarray(measured.coherence, np.float32)
+        self._background = np.asarray(measured.background, np.float32)
+        self._coherent = self._coherence is None and not self._background.any()
 
     def run(self, move: str | Move, n: int, beta: float | None = None) -> None:
         """See :class:`Runner`."""
@@ -79,7 +85,7 @@ class InPlace:
         error = 0.0
         for _ in range(n):
             psi = transform(self._psi)
-            error = _impose(_floats(psi), target)
+            error = _impose(_floats(psi), target) if self._coherent else _impose_mean(_floats(psi), target, self._expected(psi))
             self._psi = back(psi)
             _update(rho, _floats(self._psi), support, keep, take)
         if n:
@@ -111,6 +117,17 @@ class InPlace:
         self._psi[...] = self._rho
         self._support[...] = estimate.support
         self._residual = float(estimate.residual)
+
+    def _expected(self, psi: np.ndarray) -> np.ndarray:
+        """Return the counts that the wave should give, as :func:`xcdi.kernels.phasing.estimate.expected` defines, flat."""
+        mean = self._scratch.reshape(-1)
+        _intensity(_floats(psi), mean)
+        if self._coherence is not None:
+            lags = scipy.fft.rfftn(self._scratch, workers=self._workers)
+            lags *= self._coherence
+            _blurred(mean, scipy.fft.irfftn(lags, s=psi.shape, overwrite_x=True, workers=self._workers).reshape(-1))
+        self._scratch += self._background
+        return mean
 
     def _blur(self, sigma: float) -> None:
         """Blur ``self._blurred`` in place, axis by axis, as :func:`moves.blur` defines."""
@@ -152,6 +169,38 @@ def _impose(psi, target):  # type: ignore[no-untyped-def]
             ratio = goal / modulus if known else np.float32(1.0)
             error += miss * miss
             wave[2 * i], wave[2 * i + 1] = re * ratio, im * ratio
+        total += error
+    return total
+
+
+@_compile()
+def _intensity(psi, out):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        out[i] = psi[2 * i] * psi[2 * i] + psi[2 * i + 1] * psi[2 * i + 1]
+
+
+@_compile()
+def _blurred(mean, blurred):  # type: ignore[no-untyped-def]
+    """Replace the intensity by what blurring leaves of it, and no less than its share in place."""
+    for i in range(mean.size):
+        mean[i] = max(blurred[i], _OWN * mean[i])
+
+
+@_compile()
+def _impose_mean(psi, target, mean):  # type: ignore[no-untyped-def]
+    """Give the wave the measured over the expected modulus as a factor; return the squared error before that."""
+    total = 0.0
+    for start in range(0, target.size, _BLOCK):
+        wanted, wave, counts = target[start : start + _BLOCK], psi[2 * start : 2 * (start + _BLOCK)], mean[start : start + _BLOCK]
+        error = np.float32(0.0)
+        for i in range(wanted.size):
+            goal = wanted[i]
+            modulus = np.sqrt(counts[i] + _TINY)
+            known = goal >= np.float32(0.0)
+            miss = modulus - goal if known else np.float32(0.0)
+            ratio = goal / modulus if known else np.float32(1.0)
+            error += miss * miss
+            wave[2 * i], wave[2 * i + 1] = wave[2 * i] * ratio, wave[2 * i + 1] * ratio
         total += error
     return total
 
