@@ -9,7 +9,7 @@ from scipy import ndimage as ndi
 
 from xcdi.backend import Array
 
-__all__ = ["friendly", "reach"]
+__all__ = ["friendly", "reach", "smooth"]
 
 
 def friendly(n: int) -> int:
@@ -21,13 +21,31 @@ def friendly(n: int) -> int:
     [200, 128, 30, 6]
     """
     for length in range(n - n % 2, 1, -2):
-        rest = length
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
+        if _transforms_fast(length):
             return length
     raise ValueError(f"no box fits into {n} pixels; two are the least")
+
+
+def smooth(n: int) -> int:
+    """Return the smallest even number from `n` on with no prime factor above 5.
+
+    Examples
+    --------
+    >>> [smooth(n) for n in (25, 31, 65)]
+    [30, 32, 72]
+    """
+    length = n + n % 2
+    while not _transforms_fast(length):
+        length += 2
+    return length
+
+
+def _transforms_fast(length: int) -> bool:
+    """Whether 2, 3 and 5 are all the prime factors there are."""
+    for factor in (2, 3, 5):
+        while length % factor == 0:
+            length //= factor
+    return length == 1
 
 
 def reach(counts: Array, centre: Sequence[int], *, floor: float = 1.0) -> tuple[int, int, int]:

@@ -79,6 +79,17 @@ class Plan:
         """Bytes at the peak."""
         return self.bytes_shared + self.bytes_kept + self.at_once * self.bytes_per_start
 
+    def told(self) -> str:
+        """Say in words what runs at once, and what it takes.
+
+        Examples
+        --------
+        >>> Plan(2, 4, 400_000_000, 100_000_000, 300_000_000, 8_000_000_000).told()
+        '2 at once, 4 rounds, 1.20 of 8.0 GB'
+        """
+        rounds = "round" if self.rounds == 1 else "rounds"
+        return f"{self.at_once} at once, {self.rounds} {rounds}, {self.needed / 1e9:.2f} of {self.available / 1e9:.1f} GB"
+
 
 def plan(
     shape: tuple[int, int, int], starts: int, *, available: int, runner: str = "in_place", workers: int = 1, partial_coherence: bool = False

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
+from xcdi.backend import Array, namespace
 from xcdi.kernels.phasing.engine import Runner
-from xcdi.kernels.phasing.estimate import Estimate, Measured, Move, average
+from xcdi.kernels.phasing.estimate import Estimate, Measured, Move
 from xcdi.kernels.phasing.starts import damp
 
-__all__ = ["Advance", "Average", "Damp", "Redraw", "Step", "play"]
+__all__ = ["Advance", "Average", "Damp", "Guard", "Redraw", "Step", "iterations", "play"]
 
 
 class Advance(NamedTuple):
@@ -22,49 +23,96 @@ class Advance(NamedTuple):
 
 
 class Redraw(NamedTuple):
-    """Redraw the support: ``shrink_wrap`` or ``shrink_wrap_rms``."""
+    """Redraw the support by a ``shrink_wrap`` of moves; with fewer than `floor` voxels the old one stays."""
 
     move: str
     sigma: float
     threshold: float
+    floor: int = 0
 
 
 class Damp(NamedTuple):
-    """Go on against the data damped to `width` cycles per voxel; ``inf`` is the data as they are."""
+    """Go on against the data damped to `width` cycles per voxel around `centre`, along z, y, x; ``inf`` is the data as they are."""
 
-    width: float
-
-
-@dataclass(frozen=True)
-class Average:
-    """Do `n` iterations of a move and end at the mean of their objects."""
-
-    move: str | Move
-    n: int
-    beta: float | None = None
+    width: tuple[float, float, float]
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-Step = Advance | Redraw | Damp | Average
+class Guard(NamedTuple):
+    """Go back to the last guard, support and all, if the misfit has grown by more than this factor since."""
+
+    worse: float = 1.1
+
+
+class Average(NamedTuple):
+    """Do the moves `cycles` times and end at the mean of the objects, within their supports, that every time ends at."""
+
+    moves: tuple[Advance, ...]
+    cycles: int
+
+
+Step = Advance | Redraw | Damp | Guard | Average
 
 
 def play(runner: Runner, measured: Measured, steps: Iterable[Step]) -> Estimate:
     """Let `runner` take all `steps`, against `measured` or damped forms of it; return where it ends."""
-    mean = None
+    mean, safe = None, None
     for step in steps:
         mean = None
         match step:
             case Advance(move, n, beta):
                 runner.run(move, n, beta)
-            case Redraw(move, sigma, threshold):
-                runner.redraw(move, sigma, threshold)
-            case Damp(width):
-                runner.measure(measured if width == float("inf") else damp(measured, width))
-            case Average(move, n, beta):
-                mean = average(_each(runner, move, n, beta))
+            case Redraw(move, sigma, threshold, floor):
+                runner.redraw(move, sigma, threshold, floor)
+            case Damp(width, centre):
+                runner.measure(damp(measured, width, centre))
+            case Guard(worse):
+                safe = _guarded(runner, safe, worse)
+            case Average(moves, cycles):
+                mean = _mean(runner, moves, cycles)
     return mean or runner.estimate()
 
 
-def _each(runner: Runner, move: str | Move, n: int, beta: float | None) -> Iterator[Estimate]:
-    for _ in range(n):
-        runner.run(move, 1, beta)
-        yield runner.estimate()
+def iterations(steps: Iterable[Step]) -> int:
+    """Return how many iterations the `steps` do in all.
+
+    Examples
+    --------
+    >>> iterations([Advance("hio", 40), Redraw("shrink_wrap", 1.0, 0.1), Average((Advance("raar", 8), Advance("error_reduction", 2)), 6)])
+    100
+    """
+    total = 0
+    for step in steps:
+        match step:
+            case Advance(_, n, _):
+                total += n
+            case Average(moves, cycles):
+                total += cycles * sum(move.n for move in moves)
+    return total
+
+
+def _guarded(runner: Runner, safe: Estimate | None, worse: float) -> Estimate:
+    """Return where the run may come back to: what it has now or, start by start where the misfit grew, what it had."""
+    now = runner.estimate()
+    if safe is None:
+        return now
+    xp = namespace(now.rho)
+    grown = xp.asarray(now.residual > worse * safe.residual)
+    if not xp.any(grown):
+        return now
+    back = grown[..., None, None, None]
+    support = xp.where(back, safe.support, now.support)
+    kept = Estimate(xp.where(back, safe.rho, now.rho), support, xp.where(grown, safe.residual, now.residual))
+    runner.load(kept)
+    return kept
+
+
+def _mean(runner: Runner, moves: tuple[Advance, ...], cycles: int) -> Estimate:
+    total: Array = None
+    for _ in range(cycles):
+        for move, n, beta in moves:
+            runner.run(move, n, beta)
+        now = runner.estimate()
+        inside = namespace(now.rho).where(now.support, now.rho, 0.0)
+        total = inside if total is None else total + inside
+    return replace(now, rho=total / cycles)

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from xcdi.backend import Array, namespace
+from xcdi.backend import Array, namespace, to_device
 from xcdi.kernels import fourier
 from xcdi.kernels.phasing.estimate import Measured
 from xcdi.kernels.phasing.moves import blur
 
-__all__ = ["autocorrelation_box", "damp", "filled"]
+__all__ = ["Spread", "autocorrelation_box", "damp", "extents", "filled", "spread"]
 
 FILLING = 20  # rounds in which the gaps are filled
 NOISE = 3.5  # standard deviations of photon noise below which nothing counts
+
+
+class Spread(NamedTuple):
+    """Where the counts of a peak lie: `centre` of mass and rms `width` along z, y, x, cycles per voxel."""
+
+    centre: tuple[float, float, float]
+    width: tuple[float, float, float]
+
+
+def extents(box: Array) -> tuple[int, int, int]:
+    """Return how many voxels a bool array (z, y, x) reaches over along each axis.
+
+    Examples
+    --------
+    >>> extents(np.ones((2, 3, 1), bool))
+    (2, 3, 1)
+    """
+    xp = namespace(box)
+    z, y, x = (
+        int(xp.sum(xp.astype(xp.any(box, axis=tuple(other for other in range(3) if other != axis)), xp.int64))) for axis in range(3)
+    )
+    return z, y, x
 
 
 def autocorrelation_box(measured: Measured, *, threshold: float = 0.004, sigma: float = 1.0, margin: int = 1) -> Array:
@@ -107,23 +130,58 @@ def _lags(counts: Array, seen: Array, sigma: float, threshold: float) -> tuple[A
     return pattern, power - noise > floor
 
 
-def damp(measured: Measured, width: float) -> Measured:
-    r"""Return the data multiplied by :math:`\exp(-q^2 / 2 w^2)`: the same object at low resolution.
+def damp(measured: Measured, width: float | Sequence[float], centre: Sequence[float] = (0.0, 0.0, 0.0)) -> Measured:
+    r"""Return the data multiplied by :math:`\exp(-(q - c)^2 / 2 w^2)`: the same object at low resolution.
 
     Parameters
     ----------
-    width : float
-        w in cycles per voxel; 0.5 is the edge of the array.
+    width : float, or three along z, y, x
+        w in cycles per voxel; 0.5 is the edge of the array, infinity leaves the data as they are.
+    centre : three floats
+        c in cycles per voxel: where the peak is, see :func:`spread`.
 
     Notes
     -----
     Multiplying by a real Gaussian leaves the phases of the wave alone, so the
     object that fits the damped data is the blurred object. Convolving the data,
-    which some programs offer as a low pass, does something else.
+    which some programs offer as a low pass, does something else. The background is taken off first, since it is not
+    damped with the wave; so is partial coherence, which damping mixes.
+    """
+    widths = np.broadcast_to(np.asarray(width, float), 3)
+    if np.isinf(widths).all():
+        return measured
+    xp = namespace(measured.amplitude)
+    amplitude = xp.sqrt(xp.clip(measured.amplitude**2 - measured.background, min=0.0))
+    for axis, n, w, c in zip(fourier.AXES, amplitude.shape[-3:], widths, centre, strict=True):
+        away = (np.fft.fftfreq(n) - c + 0.5) % 1 - 0.5
+        window = np.exp(-0.5 * (away / w) ** 2).astype(np.float32)
+        amplitude = amplitude * xp.reshape(xp.asarray(window), tuple(n if other == axis else 1 for other in fourier.AXES))
+    return Measured(xp.astype(amplitude, measured.amplitude.dtype), measured.valid)
+
+
+def spread(measured: Measured) -> Spread:
+    """Return where the counts are in q, and how wide they lie there, axis by axis.
+
+    A crystal of grains tilted against each other, or strained, has a wide peak: damping has to begin at its width, or it
+    takes whole grains away, and it is wider along one axis than along another.
+
+    Examples
+    --------
+    >>> seen = np.zeros((1, 1, 8)); seen[0, 0, 1] = 3
+    >>> spread(Measured(seen, np.ones((1, 1, 8), bool))).centre[2]
+    0.125
     """
     xp = namespace(measured.amplitude)
-    amplitude = measured.amplitude
-    for axis, n in zip(fourier.AXES, amplitude.shape[-3:], strict=True):
-        window = np.exp(-0.5 * (np.fft.fftfreq(n) / width) ** 2).astype(np.float32)
-        amplitude = amplitude * xp.reshape(xp.asarray(window), tuple(n if other == axis else 1 for other in fourier.AXES))
-    return replace(measured, amplitude=amplitude)
+    counts = xp.where(measured.valid, measured.amplitude, 0.0) ** 2
+    counts = xp.clip(counts - xp.where(measured.valid, 1.0, 0.0) * measured.background, min=0.0)
+    centre, width = [], []
+    for axis, n in enumerate(counts.shape):
+        profile = xp.sum(counts, axis=tuple(other for other in range(3) if other != axis), dtype=xp.float64)
+        share = np.asarray(to_device(profile, "cpu"), float)
+        share = share / share.sum()
+        frequency = np.fft.fftfreq(n)
+        c = float(np.angle(share @ np.exp(2j * np.pi * frequency)) / (2 * np.pi))
+        away = (frequency - c + 0.5) % 1 - 0.5
+        centre.append(c)
+        width.append(float(np.sqrt(share @ away**2)))
+    return Spread((centre[0], centre[1], centre[2]), (width[0], width[1], width[2]))
