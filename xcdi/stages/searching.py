@@ -29,6 +29,7 @@ End = TypeVar("End")
 LARGE = 2**20  # voxels from which the threads share one start instead of taking one each
 NEGLIGIBLE = 0.25  # pixels of blur that leave an object as good as it was: overlap 0.99 at 0.2
 SAVED = 0.9  # times the deviance of unseen pixels without a blur, at most, or it explains too little
+FALLING = (0.9, 0.8, 0.7, 0.6)  # feedback of raar with the blur in the model
 SHARPER = 40  # steps of taking the blur off the counts
 PILOTS = 2  # starts that find the width of the blur
 
@@ -148,6 +149,8 @@ def _blurred(
     low = recipe.chosen(seen).shape(seen)
     small, unseen = lowres.crop(measured, low), _cropped(held, low)
     guess = sharpening.narrowest(small, unseen, model=model, steps=SHARPER)
+    if held.size < LARGE:  # where a blur has filled the minima, low resolution loses more than it saves
+        recipe = recipe.model_copy(update={"low_resolution": recipe.low_resolution or False})
     pilot = recipe.model_copy(update={"starts": recipe.starts or PILOTS, "finalists": PILOTS})
     widths = (guess.width,) * 3 if first.deviance > guess.deviance else first.width
     for round_ in (pilot, recipe):
@@ -181,7 +184,7 @@ def _with_blur(found: Found, measured: Measured, held: Array, model: coherence.M
 
 def _blurred_steps() -> list[list[Step]]:
     """Steps between one fit of the blur and the next."""
-    search: list[Step] = 10 * [Advance("hio", 10), Redraw("shrink_wrap", 1.0, 0.15)]
+    search: list[Step] = [step for beta in FALLING for step in (Advance("raar", 25, beta), Redraw("shrink_wrap", 1.0, 0.10))]
     calm: list[Step] = [Advance("error_reduction", 30)]
     return [search, calm, [*calm, Average((Advance("error_reduction", 2),), 10)]]
 

@@ -21,6 +21,7 @@ Model = Literal["gaussian", "lorentzian", "pseudo_voigt"]
 NARROW, WIDE = 0.05, 3.0  # bounds of a width [pixel]: below, nothing is blurred; above, nothing is left to phase
 STEP = 0.02  # relative change of a width that its derivative is taken with
 SURE = 3.0  # standard errors by which the held-out deviance must fall
+HALVED = 0.5
 GAIN = 0.05  # part by which it must fall: what is wrong with an object of coherent light looks like 0.1 pixel of blur, and gains less
 
 
@@ -30,7 +31,7 @@ class Decision(NamedTuple):
     Attributes
     ----------
     on : bool
-        It lowers their deviance by more than 3 standard errors, and by more than 5 %.
+        It lowers their deviance by more than 3 standard errors or to less than half, and by more than 5 %.
     width : tuple of 3 float
         Fitted widths along z, y, x [pixel].
     deviance, coherent, error : float
@@ -199,7 +200,9 @@ def decide(psi: Array, measured: Measured, held: Array, *, model: Model = "gauss
     blurred, coherent = (float(misfit(mean, measured, judged)) for mean in means)
     error = _error_of_difference((means[0], means[1]), measured, judged)
     z, y, x = (float(w) for w in np.broadcast_to(widths, 3))
-    return Decision(coherent - blurred > max(SURE * error, GAIN * coherent), (z, y, x), blurred, coherent, error)
+    gain = coherent - blurred
+    sure = gain > SURE * error or blurred < HALVED * coherent  # a few bright pixels make the error large where a blur explains them all
+    return Decision(sure and gain > GAIN * coherent, (z, y, x), blurred, coherent, error)
 
 
 def refine(runner: Runner, measured: Measured, held: Array, *, model: Model = "gaussian") -> tuple[Measured, Decision]:
