@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from xcdi.stages import strain
+from xcdi.stages import preflight, strain
 from xcdi.stages.imaging import Imaging, image
 
 
@@ -31,3 +31,10 @@ def summary(result: dict[str, xr.Dataset]) -> str:
         f"residual {phased.attrs['residual']:.4f}  agreement {phased.attrs['agreement']:.3f}  "
         f"{strain.told(crystal, phased.attrs['grade'])}  {result['grains'].sizes['grain']} grains  {phased.attrs['grade']}"
     )
+
+
+def table(result: dict[str, xr.Dataset]) -> str:
+    """What speaks against the object: why it is not graded good, and what was wrong with the peak before it was phased."""
+    phased = result["object"]
+    why = [] if phased.attrs["grade"] == "good" else [f"{phased.attrs['grade']}: {phased.attrs['grade_why']}"]
+    return "\n".join([*why, *preflight.told(preflight.recalled(result["peak"]), least="warning")])

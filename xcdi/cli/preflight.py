@@ -44,11 +44,11 @@ def diagnose(request: Request, out: Path | None) -> int:
 def _told(job: Job, pipeline: Any, chosen: Any, out: Path | None) -> bool:
     """Print the findings of one scan; True if it can be phased."""
     from xcdi.jobs.one import open_inputs, threads
-    from xcdi.stages import preflight
+    from xcdi.stages import imaging, preflight
 
     with threads(job.workers):
         scan = open_inputs(job, pipeline, chosen)[0]
-        peak = _peak(scan, chosen)
+        peak = imaging.cut(scan, chosen)
         findings = preflight.diagnose(scan, peak)
     size = " × ".join(str(peak.sizes[dim]) for dim in ("frame", "y", "x"))
     stops = sum(finding.verdict == "stop" for finding in findings)
@@ -60,15 +60,6 @@ def _told(job: Job, pipeline: Any, chosen: Any, out: Path | None) -> bool:
     if out is not None:
         print(f"  → {shown_path(_drawn(preflight.noted(peak, findings), out / f'{job.output.stem}_preflight.png'))}")
     return not stops
-
-
-def _peak(scan: Any, chosen: Any) -> Any:
-    """The peak as the pipeline cuts it out."""
-    from xcdi.stages import corrections, geometry, imaging, phasing
-
-    names = imaging.usable_corrections(scan) if chosen.corrections is None else chosen.corrections
-    frames = corrections.apply(corrections.find_bad_pixels(scan), names)
-    return phasing.crop_to_peak(geometry.with_q(frames), chosen.box)
 
 
 def _drawn(peak: Any, path: Path) -> Path:

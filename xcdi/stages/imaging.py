@@ -9,9 +9,9 @@ from pydantic import Field, field_validator
 from xcdi.errors import XcdiError
 from xcdi.resolve import resolve
 from xcdi.settings import Model
-from xcdi.stages import corrections, geometry, phasing, strain
+from xcdi.stages import corrections, geometry, phasing, preflight, strain
 
-__all__ = ["Imaging", "image", "usable_corrections"]
+__all__ = ["Imaging", "cut", "image", "usable_corrections"]
 
 
 class Imaging(Model):
@@ -53,16 +53,21 @@ def image(scan: xr.Dataset, how: Imaging, *, seed: int, device: str = "cpu", wor
     """
     if scan.sizes["frame"] < 8:
         raise XcdiError(f"{scan.sizes['frame']} frames; a rocking scan of a Bragg peak needs at least 8 to be phased")
-    names = usable_corrections(scan) if how.corrections is None else how.corrections
-    frames = corrections.apply(corrections.find_bad_pixels(scan), names, device=device)
-    peak = phasing.crop_to_peak(geometry.with_q(frames), how.box)
-    peak = peak.assign_attrs(corrections=" ".join(names))
+    peak = cut(scan, how, device=device)
+    peak = preflight.noted(peak, preflight.diagnose(scan, peak))
     phased = phasing.reconstruct(peak, how.recipe, seed=seed, device=device, workers=workers)
     crystal = strain.field(geometry.to_lab(phased, voxel_nm=how.voxel_nm))
     crystal, grains, boundaries = strain.grains(crystal)
     if phased.attrs["grade"] == "unreliable":
         grains, boundaries = strain.without_statistics(grains, boundaries)
     return {"peak": peak, "object": phased, "crystal": crystal, "grains": grains, "boundaries": boundaries}
+
+
+def cut(scan: xr.Dataset, how: Imaging, *, device: str = "cpu") -> xr.Dataset:
+    """Correct the frames of a rocking scan and cut out its peak: PEAK, with the names of the corrections in an attribute."""
+    names = usable_corrections(scan) if how.corrections is None else how.corrections
+    frames = corrections.apply(corrections.find_bad_pixels(scan), names, device=device)
+    return phasing.crop_to_peak(geometry.with_q(frames), how.box).assign_attrs(corrections=" ".join(names))
 
 
 def usable_corrections(scan: xr.Dataset) -> tuple[str, ...]:

@@ -212,7 +212,7 @@ def _oversampling(look: Look) -> Finding:
     for limit, verdict, sentence in (
         (1.5, "stop", "at most 1.5 pixels per fringe along {}, where 2 are needed; take {}"),
         (2.0, "warning", "the fringes along {} are finer than 2 pixels; take {}"),
-        (2.5, "warning", "little more than the 2 pixels per fringe that are needed along {}; take {}"),
+        (2.5, "notice", "little more than the 2 pixels per fringe that are needed along {}; take {}"),
     ):
         if lowest < limit:
             low = [dim for dim, ratio in zip(DIMS, look.ratio, strict=True) if ratio < limit]

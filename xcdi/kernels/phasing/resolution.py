@@ -100,17 +100,25 @@ def resolution(curve: Shells, voxel: float) -> float:
 def crossing(curve: Shells, level: float = float(np.exp(-1))) -> float:
     """Return where a curve first falls below `level`, between its samples; its last q if it never does.
 
+    Low values before it has first risen above are passed over: the innermost shells hold few pixels, and a blur or
+    grains that cancel each other there leave them dark. A curve that never rises ends at its first q.
+
     Examples
     --------
     >>> crossing(Shells(np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.75, 0.25])), 0.5)
     2.5
+    >>> crossing(Shells(np.array([1.0, 2.0, 3.0]), np.array([0.3, 0.75, 0.25])), 0.5)
+    2.5
     """
     told = np.isfinite(curve.value)
     q, value = curve.q[told], curve.value[told]
-    below = np.flatnonzero(value < level)
-    if not below.size or below[0] == 0:
-        return float(curve.q[0] if below.size else curve.q[-1])
-    k = int(below[0])
+    above = np.flatnonzero(value >= level)
+    if not above.size:
+        return float(curve.q[0])
+    below = np.flatnonzero(value[above[0] :] < level)
+    if not below.size:
+        return float(curve.q[-1])
+    k = int(above[0] + below[0])
     return float(np.interp(level, [value[k], value[k - 1]], [q[k], q[k - 1]]))
 
 
