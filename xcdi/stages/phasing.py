@@ -102,7 +102,7 @@ def reconstruct(
         `rho_error` (standard deviation over the solutions), `phase_error` [rad] and `amplitude_error` (standard errors of the
         mean, from the scatter of the solutions and from halves of the photons), `solutions` (solution, z, y, x),
         `residual`, `kept`, `cluster` (start), `overlap` (start, start2), `prtf` (q), `prtf_axis` (direction, q),
-        `resolution` (direction) [nm], `voxel_basis`, `q_basis`, `q_peak`. Attributes: grade and why, agreement, n_good,
+        `resolution_nm` (direction), `voxel_basis`, `q_basis`, `q_peak`. Attributes: grade and why, agreement, n_good,
         residual, residual_noise, free_deviance, overfit, coherence, background, memory, seed, twin, ramp (x, y, z) [1/nm].
 
     Raises

@@ -55,7 +55,7 @@ class Recipe(Model):
     shrink_threshold: float = Field(default=0.15, gt=0, lt=1, description="of the largest blurred modulus, or as the move has it")
     shrink_floor: float = Field(default=0.04, ge=0, lt=1, description="of the first support: a smaller one is not taken")
     anneal: tuple[PositiveFloat, ...] = Field(default=(0.95, 0.9, 0.8, 0.7, 0.6, 0.5), description="falling feedback of raar at the end")
-    anneal_length: PositiveInt | None = Field(default=None, description="iterations of each; not set: 25 after low resolution, else 50")
+    anneal_length: PositiveInt | None = Field(default=None, description="iterations of each; not set: 25 after low resolution, else 200")
     anneal_threshold: float = Field(default=0.10, gt=0, lt=1, description="of the largest blurred modulus: support while annealing")
     worse: float = Field(default=1.1, gt=1, description="growth of the misfit at which a support is undone")
     average: PositiveInt = Field(default=6, description="times that 8 raar and 2 error_reduction are done at last, to take the mean")
@@ -73,8 +73,9 @@ class Recipe(Model):
     @field_validator("shrink")
     @classmethod
     def _redraws(cls, name: str) -> str:
-        if not resolve(name, moves).__name__.startswith("shrink_wrap"):
-            raise XcdiError(f"{name!r} redraws no support; choose shrink_wrap, shrink_wrap_rms or shrink_wrap_volume")
+        resolve(name, moves)  # of a typo it says what was meant
+        if name not in moves.__all__ or not name.startswith("shrink_wrap"):
+            raise XcdiError(f"{name!r} cannot be used to redraw supports; choose shrink_wrap, shrink_wrap_rms or shrink_wrap_volume")
         return name
 
     def chosen(self, look: Look) -> Recipe:
@@ -95,19 +96,20 @@ class Recipe(Model):
                 "finalists": min(self.finalists or (3 if low else starts), starts),
                 "search": self.search or (("hio", 60 if low else 150),),
                 "refine": self.refine or (("hio", 60 if low else 300),),
-                "anneal_length": self.anneal_length or (25 if low else 50),
+                "anneal_length": self.anneal_length or (25 if low else 200),
             }
         )
 
     def shape(self, look: Look) -> tuple[int, ...]:
         """Return the shape of the data that the search runs on."""
-        return coarse(*look) if self.low_resolution else look.shape
+        return coarse(*look, worth=1.0) if self.low_resolution else look.shape
 
     def searching(self, peak: Spread, voxels: int) -> list[Step]:
         """Return the steps of the search, against data whose `peak` lies there, from a support of that many voxels."""
         floor = int(self.shrink_floor * voxels)
         legs = [(Damp(_scaled(peak.width, factor), peak.centre), self._advances(self.search)) for factor in self.damping]
-        total, done, steps = sum(step.n for _, leg in legs[1:] for step in leg), 0, [legs[0][0], *legs[0][1]]
+        steps: list[Step] = [legs[0][0], *legs[0][1]]
+        total, done = sum(step.n for _, leg in legs[1:] for step in leg), 0
         for damped, leg in legs[1:]:
             steps.append(damped)
             for step in leg:
@@ -133,7 +135,7 @@ class Recipe(Model):
         Hio leaves the answer again: begun at the true object it ends at an overlap of 0.954 with it. Annealing takes single
         solutions from there to 0.98-0.99.
         """
-        length, steps = self.anneal_length or 50, list[Step]()
+        length, steps = self.anneal_length or 200, list[Step]()
         for beta in self.anneal:
             for part in _parts(length, 25):
                 steps += [Advance("raar", part, beta), Redraw("shrink_wrap", self.shrink_sigma[1], self.anneal_threshold, floor)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from itertools import repeat
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -151,7 +151,7 @@ def _blurred(
     guess = sharpening.narrowest(small, unseen, model=model, steps=SHARPER)
     if held.size < LARGE:  # where a blur has filled the minima, low resolution loses more than it saves
         recipe = recipe.model_copy(update={"low_resolution": recipe.low_resolution or False})
-    pilot = recipe.model_copy(update={"starts": recipe.starts or PILOTS, "finalists": PILOTS})
+    pilot = recipe.model_copy(update={"starts": min(recipe.starts or PILOTS, PILOTS), "finalists": PILOTS})
     widths = (guess.width,) * 3 if first.deviance > guess.deviance else first.width
     for round_ in (pilot, recipe):
         gamma = coherence.degree(seen.shape, model, widths)
@@ -247,7 +247,7 @@ def _each(one: Callable[[Estimate, int], End], starts: Sequence[Estimate], machi
     threads = max(1, machine.workers // at_once)
     done = list[End]()
     with ThreadPoolExecutor(at_once) as pool:
-        for end in pool.map(partial(one, threads=threads), starts):
+        for end in pool.map(one, starts, repeat(threads)):
             done.append(end)
             if machine.progress is not None:
                 machine.progress(len(done), len(starts))
@@ -270,4 +270,3 @@ def _play_batches(starts: Sequence[Estimate], measured: Measured, steps: Sequenc
         if machine.progress is not None:
             machine.progress(len(done), len(starts))
     return done
-

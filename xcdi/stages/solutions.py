@@ -84,9 +84,7 @@ def choose(found: Found) -> Choice:
     return Choice(aligned[like], residual, overlap, cluster, kept, float(chi[best]), noise)
 
 
-def labelled(
-    peak: xr.Dataset, measured: Measured, held: Array, found: Found, choice: Choice, *, seed: int, machine: Machine
-) -> xr.Dataset:
+def labelled(peak: xr.Dataset, measured: Measured, held: Array, found: Found, choice: Choice, *, seed: int, machine: Machine) -> xr.Dataset:
     """Put the mean of the solutions in its place, with its errors, and label it: OBJECT.
 
     Parameters

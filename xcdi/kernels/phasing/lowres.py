@@ -19,7 +19,7 @@ ACROSS = 12  # voxels across the object that they leave at least
 WORTH = 1 / 4  # of the voxels at most, or low resolution saves too little
 
 
-def coarse(shape: Sequence[int], peak: Spread, object_size: Sequence[int]) -> tuple[int, ...]:
+def coarse(shape: Sequence[int], peak: Spread, object_size: Sequence[int], *, worth: float = WORTH) -> tuple[int, ...]:
     """Return the shape of the low-resolution data that a search may begin with; `shape` itself where there is nothing to gain.
 
     Parameters
@@ -30,6 +30,8 @@ def coarse(shape: Sequence[int], peak: Spread, object_size: Sequence[int]) -> tu
         Where their counts are, :func:`xcdi.kernels.phasing.starts.spread`.
     object_size : (z, y, x)
         Voxels across the object.
+    worth : float
+        Share of the voxels that the low-resolution data have at most.
 
     Notes
     -----
@@ -47,7 +49,7 @@ def coarse(shape: Sequence[int], peak: Spread, object_size: Sequence[int]) -> tu
     for n, c, w, across in zip(shape, peak.centre, peak.width, object_size, strict=True):
         need = max(WIDTHS * w * n + 2 * abs(c) * n, ACROSS * n / max(across, 1))
         small.append(min(n, smooth(math.ceil(need))))
-    return tuple(small) if math.prod(small) <= WORTH * math.prod(shape) else tuple(shape)
+    return tuple(small) if math.prod(small) <= worth * math.prod(shape) else tuple(shape)
 
 
 def crop(measured: Measured, shape: Sequence[int]) -> Measured:

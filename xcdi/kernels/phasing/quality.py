@@ -40,7 +40,7 @@ __all__ = [
     "prtf",
 ]
 
-GOOD = ("good", 0.95, 1.15, 1e-3)  # least agreement; most misfit over photon noise, or part of the photons unexplained
+GOOD = ("good", 0.965, 1.15, 1e-3)  # least agreement; most misfit over photon noise, or part of the photons unexplained
 LIMITED = ("limited", 0.90, 1.20, 1.5e-3)
 DIM = 0.08  # misfit of photon noise above which a wrong object is hidden in it
 COMMON = (2 / 3, 1.3)  # part of the starts that found an object that is not fitted to the noise but limited, and its misfit
@@ -146,19 +146,19 @@ def judge(evidence: Evidence) -> Grade:
 
     Notes
     -----
-    An object is *good* where independent solutions agree (overlap 0.95) and nothing but photon noise is left of the data: chi
+    An object is *good* where independent solutions agree (overlap 0.965) and nothing but photon noise is left of the data: chi
     within 1.15 of it, or unexplained less than 1e-3 of the photons, which is what a hard support edge
     leaves at high dose. It is *limited* where they agree to 0.90 and fit within 1.2, or 1.5e-3; also within
     1.3 where two thirds of all starts found it, as on measured data, in which more than photons vary: wrong
-    objects were found by an eighth to a quarter of the starts. A single solution is unreliable: two of overlap 0.80 and 0.82 fitted within 1.15. Few photons hide a wrong object from the misfit
-    (noise above 0.08); then half of all starts must have found it.
+    objects were found by an eighth to a quarter of the starts. A single solution is unreliable: two of overlap
+    0.80 and 0.82 fitted within 1.15. Few photons hide a wrong object from the misfit (noise above 0.08); then
+    half of all starts must have found it.
 
-    The thresholds were set on 35 simulated particles of nine cases, 1e6 to 1e8 photons, up to three solutions each,
-    annealed by RAAR with falling feedback, and all grades were true: never good below a true overlap of 0.90, unreliable
-    below 0.85. On ten others of five cases all were true again. At 1e7 photons objects of 0.94 to 0.99 had misfits of 1.07 to
-    1.14 and agreed to 0.98 or better; one of 0.90 had 1.12 and 0.978; those below 0.85 had misfits of 1.27 and
-    more, though three of them agreed to 0.95 on an object of 0.80. At 1e8 photons objects of 0.997 had a misfit
-    of 1.6, with 6e-4 unexplained; wrong ones leave 2e-3. Blurred data without a coherence model are never better than unreliable.
+    The thresholds were set on 35 simulated particles of nine cases, 1e6 to 1e8 photons, and then tightened on fifteen others phased by
+    the default recipe: five easy ones of overlap 0.99 with the truth agreed to 0.986 or better at misfits of 1.09 to 1.13; one of
+    0.88 to 0.93, depending on how long it was annealed, agreed to 0.950-0.961 at 1.07 to 1.09, and is limited. At 1e8
+    photons objects of 0.997 had a misfit of 1.6, with 6e-4 unexplained; wrong ones leave 2e-3. Blurred data without a coherence
+    model are unreliable.
 
     Examples
     --------

@@ -34,9 +34,7 @@ def extents(box: Array) -> tuple[int, int, int]:
     (2, 3, 1)
     """
     xp = namespace(box)
-    z, y, x = (
-        int(xp.sum(xp.astype(xp.any(box, axis=tuple(other for other in range(3) if other != axis)), xp.int64))) for axis in range(3)
-    )
+    z, y, x = (int(xp.sum(xp.astype(xp.any(box, axis=tuple(other for other in range(3) if other != axis)), xp.int64))) for axis in range(3))
     return z, y, x
 
 
@@ -172,8 +170,8 @@ def spread(measured: Measured) -> Spread:
     0.125
     """
     xp = namespace(measured.amplitude)
-    counts = xp.where(measured.valid, measured.amplitude, 0.0) ** 2
-    counts = xp.clip(counts - xp.where(measured.valid, 1.0, 0.0) * measured.background, min=0.0)
+    counts = xp.astype(xp.where(measured.valid, measured.amplitude, 0.0) ** 2, xp.float64)
+    counts = xp.clip(counts - measured.background, min=0.0)
     centre, width = [], []
     for axis, n in enumerate(counts.shape):
         profile = xp.sum(counts, axis=tuple(other for other in range(3) if other != axis), dtype=xp.float64)
