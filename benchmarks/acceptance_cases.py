@@ -65,11 +65,12 @@ STATISTICS = (
     "waiting_ageing",
 )
 ODD = ("tilt-0.8", "tilt-1.0", "strain-1e-2", "blur-0.8")  # 'phasing hard'
+COHERENT = "[recipe]\ncoherence = \"off\"\n"
 NO_EVENT = ("step", "turning", "beam-jump", "late-hot")
 
 
-def _imaging(name: str, variant: str, seeds: int) -> Case:
-    return Case(name, ("imaging",), seeds, variant=variant, options=SHORT)
+def _imaging(name: str, variant: str, seeds: int = 5, settings: str = "") -> Case:
+    return Case(name, ("imaging",), seeds, variant=variant, options=SHORT, settings=settings)
 
 
 def _series(name: str, variant: str, seeds: int, options: tuple[tuple[str, Any], ...] = LONG, note: str = "") -> Case:
@@ -89,17 +90,19 @@ CASES = (
     _series("events-n1.0", "even,strong-ageing", 4),
     _series("events-n0.3", "even,strong-ageing,dim-0.3", 4, LARGE, ENOUGH),
     _series("events-n0.1", "even,strong-ageing,dim-0.1", 4, LARGE, ENOUGH),
-    _imaging("easy", "", 5),
+    _imaging("easy", ""),
     *(_series(name, f"{name},strong-ageing", 2, ()) for name in NO_EVENT),
     Case("still", ("shifts",), 3, variant="bare,step", options=(("drift_px", 1.0),), note=SLOW),
     _series("perfect", "perfect,strong-ageing", 4, ()),
     _series("doublet", "doublet,strong-ageing", 4, LARGE, ENOUGH),
-    _imaging("standard", "standard", 3),
-    _imaging("low-dose", "low-dose", 3),
-    _imaging("blur-0.5", "blur-0.5", 3),
+    _imaging("standard", "standard"),
+    _imaging("low-dose", "low-dose"),
+    _imaging("blur-0.5", "blur-0.5", settings=COHERENT),
+    _imaging("blur-0.5-modelled", "blur-0.5"),
+    _imaging("blur-0.8-modelled", "blur-0.8"),
     Case("ramp", ("ramp",), 2, variant="uniform,coherent,bare", options=SHORT),
     Case("symmetry", ("symmetry",), 2, options=SHORT),
-    *(_imaging(name, name, 2) for name in ODD),
+    *(_imaging(name, name, settings=COHERENT if name.startswith("blur") else "") for name in ODD),
     _series("no-events", "no-events,strong-ageing", 10),
     *(Case(f"statistics-{name}", ("statistics",), 1, experiment="") for name in STATISTICS),
     Case("attribution", ("attribution",), 8, variant="even", note=SLOW),
