@@ -88,10 +88,7 @@ def test_one_bad_particle_in_five_is_allowed_where_the_row_says_so(tmp_path):
     ],
 )
 def test_a_hard_case_asks_for_a_true_grade(tmp_path, cc, grade, true, statistics, passed):
-    for seed in (1, 2):
-        write(
-            tmp_path, "tilt-1.0", seed, {"imaging": IMAGING | {"overlap": cc, "grade": grade, "grade_true": true, "statistics": statistics}}
-        )
+    write_all(tmp_path, "tilt-1.0", {"imaging": IMAGING | {"overlap": cc, "grade": grade, "grade_true": true, "statistics": statistics}})
     assert report.judge(row("phasing hard", "tilt 1.0"), tmp_path, "v").passed is passed
 
 
@@ -172,16 +169,16 @@ def test_a_failed_unit_fails_its_row_and_says_why(tmp_path):
     for seed in (1, 2):
         write(tmp_path, "blur-0.5", seed, {"imaging": IMAGING})
     write(tmp_path, "blur-0.5", 3, {}, errors=["XcdiError: no photons"])
-    verdict = report.judge(row("phasing coherence", "0.5"), tmp_path, "v")
+    verdict = report.judge(row("phasing coherence", "0.5 px, correction off"), tmp_path, "v")
     assert verdict.passed is False
     assert "blur-0.5 seed 3 failed: XcdiError: no photons" in verdict.note
 
 
 def test_seeds_that_lack_and_other_versions_are_told_and_do_not_pass(tmp_path):
     write(tmp_path, "blur-0.5", 1, {"imaging": IMAGING}, version="old")
-    verdict = report.judge(row("phasing coherence", "0.5"), tmp_path, "v")
+    verdict = report.judge(row("phasing coherence", "0.5 px, correction off"), tmp_path, "v")
     assert verdict.passed is None
-    assert "1 of 3 seeds measured" in verdict.note
+    assert "1 of 5 seeds measured" in verdict.note
     assert "measured with version old" in verdict.note
     page = report.markdown(tmp_path, "v", "command")
     assert sum("| incomplete |" in line for line in page.splitlines()) == 1
@@ -190,15 +187,15 @@ def test_seeds_that_lack_and_other_versions_are_told_and_do_not_pass(tmp_path):
 
 def test_all_seeds_of_one_version_are_complete_and_one_of_another_is_not(tmp_path):
     write_all(tmp_path, "blur-0.5", {"imaging": IMAGING})
-    assert report.judge(row("phasing coherence", "0.5"), tmp_path, "v").passed is True
+    assert report.judge(row("phasing coherence", "0.5 px, correction off"), tmp_path, "v").passed is True
     write(tmp_path, "blur-0.5", 2, {"imaging": IMAGING}, version="old")
-    verdict = report.judge(row("phasing coherence", "0.5"), tmp_path, "v")
+    verdict = report.judge(row("phasing coherence", "0.5 px, correction off"), tmp_path, "v")
     assert (verdict.passed, "incomplete" in verdict.note) == (None, True)
 
 
 def test_what_fails_so_far_fails_though_seeds_lack(tmp_path):
     write(tmp_path, "blur-0.5", 1, {"imaging": IMAGING | {"overlap": 0.5}})
-    assert report.judge(row("phasing coherence", "0.5"), tmp_path, "v").passed is False
+    assert report.judge(row("phasing coherence", "0.5 px, correction off"), tmp_path, "v").passed is False
 
 
 def test_the_version_holds_what_measures(monkeypatch):
@@ -225,11 +222,11 @@ def test_every_row_of_events_ages_at_full_strength_or_says_that_it_does_not():
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path):
-    rows = [row("phasing coherence", "0.5")]
+    rows = [row("phasing coherence", "0.5 px, correction off")]
     write(tmp_path, "blur-0.5", 1, {"imaging": IMAGING})
     write(tmp_path, "blur-0.5", 2, {"imaging": IMAGING}, version="old")
     write(tmp_path, "blur-0.5", 3, {}, errors=["a bug"])
-    assert [seed for _, seed in acceptance.due(rows, tmp_path, "v", None)] == [2, 3]
+    assert [seed for _, seed in acceptance.due(rows, tmp_path, "v", None)] == [2, 3, 4, 5]
     assert [seed for _, seed in acceptance.due(rows, tmp_path, "v", 2)] == [2]
 
 

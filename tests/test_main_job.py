@@ -22,7 +22,7 @@ time = { path = "/entry/time", units = "s" }
 frames_expected = { value = 60, units = "1", source = "the experiment" }
 """
 XCDI = [sys.executable, "-c", "import sys; from xcdi.cli import main; sys.exit(main())"]
-QUICK = ["--set", "imaging.recipe.starts=3", "--set", "imaging.recipe.cycles=2"]
+QUICK = ["--set", "imaging.recipe.starts=3", "--set", "imaging.recipe.anneal_length=20"]
 
 
 @pytest.fixture(scope="module")

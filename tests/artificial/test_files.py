@@ -109,7 +109,7 @@ def test_an_8_bit_series_is_read_with_its_own_sentinel(tmp_path):
 @pytest.mark.parametrize("name", ["stack", "areadetector"])
 def test_one_command_images_and_correlates_the_raw_files(tmp_path, name):
     artificial.simulate("particle", tmp_path / "raw", profile="pico", seed=3, variant=name)
-    options = ["--set", "imaging.recipe.starts=2", "--set", "imaging.recipe.cycles=1", "--workers", "1"]
+    options = ["--set", "imaging.recipe.starts=2", "--set", "imaging.recipe.anneal_length=10", "--workers", "1"]
     command = ["run", "superlattice", str(tmp_path / "raw"), "--beamline", BEAMLINES[name], *options]
     assert main([*command, "--out", str(tmp_path / "out")]) == 0
     found = io.load(tmp_path / "out/particle_superlattice.h5")

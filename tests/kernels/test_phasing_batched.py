@@ -13,7 +13,7 @@ from xcdi.kernels.phasing import moves
 from xcdi.kernels.phasing.batched import Batched
 from xcdi.kernels.phasing.engine import Plain
 from xcdi.kernels.phasing.estimate import Estimate, Measured
-from xcdi.kernels.phasing.schedule import Advance, Average, Damp, Redraw, play
+from xcdi.kernels.phasing.schedule import Advance, Average, Damp, Guard, Redraw, play
 
 SHAPE = (7, 11, 13)
 STARTS = 3
@@ -120,7 +120,15 @@ def drawn(runner, floor):
 def test_a_whole_schedule_ends_at_the_same_objects(xp, as_numpy):
     """Few steps: feedback moves amplify rounding, so long runs part."""
     starts, measured = problem(xp)
-    steps = [Damp(0.2), Advance("hio", 2), Damp(INFINITY), Advance("raar", 2, 0.8), Average("error_reduction", 2)]
+    steps = [
+        Damp((0.2, 0.3, 0.25), (0.02, 0.0, -0.05)),
+        Advance("hio", 2),
+        Damp((INFINITY,) * 3),
+        Guard(1e6),
+        Advance("raar", 2, 0.8),
+        Guard(1e6),
+        Average((Advance("raar", 1, 0.9), Advance("error_reduction", 1)), 2),
+    ]
     batch = play(Batched(starts, measured), measured, steps)
     same(batch, [play(Plain(alone(starts, i), measured), measured, steps) for i in range(STARTS)], as_numpy, 1e-4)
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from xcdi.kernels.fourier import forward
+from xcdi.kernels.phasing import lowres
 from xcdi.kernels.phasing.estimate import Estimate, Measured, expected, onto_data
 from xcdi.kernels.phasing.lowres import crop, pad
+from xcdi.kernels.phasing.starts import Spread
 
 SMALL = [(7, 8, 6), (8, 5, 9), (5, 6, 11)]  # odd and even
 LARGE = [(13, 11, 16), (12, 13, 11), (8, 6, 22)]
@@ -135,6 +137,35 @@ def test_the_whole_is_a_crop_and_a_pad_too(xp, as_numpy):
     same = pad(Estimate(rho, xp.asarray(np.ones((5, 4, 6), bool))), (5, 4, 6))
     np.testing.assert_allclose(as_numpy(same.rho), as_numpy(rho), rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(as_numpy(crop(seen(rho, xp), (5, 4, 6)).amplitude), as_numpy(seen(rho, xp).amplitude))
+
+
+FULL = (60, 72, 80)
+NARROW = Spread((0.0, 0.0, 0.0), (0.04, 0.03, 0.02))
+
+
+def test_low_resolution_holds_the_peak_and_twelve_voxels_of_the_object_in_lengths_that_transform_fast():
+    small = lowres.coarse(FULL, NARROW, (30, 24, 20))
+    for n, of, width, across in zip(small, FULL, NARROW.width, (30, 24, 20), strict=True):
+        assert n % 2 == 0
+        assert 2**10 * 3**6 * 5**4 % n == 0
+        assert 8 * width * of <= n
+        assert across * n / of >= 12
+        assert n < 1.3 * max(8 * width * of, 12 * of / across)
+
+
+def test_a_peak_off_the_middle_is_cropped_less():
+    off = NARROW._replace(centre=(0.0, -0.1, 0.0))
+    at, away = (lowres.coarse(FULL, peak, (30, 36, 40)) for peak in (NARROW, off))
+    assert away[1] >= (8 * NARROW.width[1] + 0.2) * FULL[1] > at[1]
+    assert (away[0], away[2]) == (at[0], at[2])
+
+
+@pytest.mark.parametrize("worth", [0.25, 1.0])
+def test_what_saves_too_little_is_not_cropped_at_all(worth):
+    wide = Spread((0.0, 0.0, 0.0), (0.09, 0.09, 0.09))
+    small = lowres.coarse(FULL, wide, (30, 36, 40), worth=worth)
+    assert (small == FULL) == (worth == 0.25)
+    assert lowres.coarse(FULL, Spread((0.0, 0.0, 0.0), (0.2, 0.2, 0.2)), (30, 36, 40), worth=1.0) == FULL
 
 
 @pytest.mark.parametrize("wrong", [(8, 4, 6), (5, 4), (5, 0, 6)])

@@ -98,8 +98,10 @@ RIGHT = quality.Evidence(agreement=0.985, solutions=3, share=0.8, chi=0.058, noi
         ({"chi": 0.0625}, "limited"),
         ({"agreement": 0.92}, "limited"),
         ({"agreement": 0.85}, "unreliable"),
-        ({"solutions": 1, "agreement": float("nan")}, "limited"),
-        ({"solutions": 1, "agreement": float("nan"), "chi": 0.0625}, "unreliable"),
+        ({"solutions": 1, "agreement": float("nan")}, "unreliable"),  # wrong objects have fitted as well
+        ({"chi": 0.0685}, "limited"),  # by most starts, as on measured data
+        ({"chi": 0.0685, "share": 0.5}, "unreliable"),
+        ({"chi": 0.0685, "agreement": 0.88}, "unreliable"),
         ({"noise": 0.0}, "unreliable"),
     ],
 )

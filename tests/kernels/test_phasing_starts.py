@@ -7,7 +7,7 @@ from xcdi.kernels.fourier import forward
 from xcdi.kernels.phasing.box import friendly, reach
 from xcdi.kernels.phasing.estimate import Estimate, Measured
 from xcdi.kernels.phasing.moves import error_reduction
-from xcdi.kernels.phasing.starts import autocorrelation_box, damp, filled
+from xcdi.kernels.phasing.starts import autocorrelation_box, damp, extents, filled, spread
 
 SHAPE = (24, 32, 40)
 
@@ -110,6 +110,56 @@ def test_damped_data_are_those_of_the_blurred_object(block, xp, as_numpy):
     moved = error_reduction(Estimate(xp.asarray(blurred), xp.asarray(np.ones(SHAPE, bool))), soft)
     assert float(moved.residual) < 1e-5
     np.testing.assert_allclose(as_numpy(moved.rho), blurred, atol=1e-5)
+
+
+def gaussian_peak(centre, width, xp=np, background=0.0):
+    """Amplitude of a Gaussian in counts, of that rms width around that centre, periodic, cycles per voxel."""
+    away = [(f - c + 0.5) % 1 - 0.5 for f, c in zip(np.meshgrid(*map(np.fft.fftfreq, SHAPE), indexing="ij"), centre, strict=True)]
+    counts = 1e4 * np.exp(-0.5 * sum((a / w) ** 2 for a, w in zip(away, width, strict=True)))
+    return Measured(xp.asarray(np.sqrt(counts + background)), xp.asarray(np.ones(SHAPE, bool)), background)
+
+
+@pytest.mark.parametrize("centre", [(0.0, 0.0, 0.0), (0.02, -0.11, 0.07), (0.45, 0.3, -0.49)])
+@pytest.mark.parametrize("background", [0.0, 3.0])
+def test_the_spread_is_where_the_counts_are_and_how_wide_along_each_axis(centre, background, xp):
+    width = (0.08, 0.05, 0.03)
+    found = spread(gaussian_peak(centre, width, xp, background))
+    np.testing.assert_allclose(found.centre, centre, atol=1e-3)
+    np.testing.assert_allclose(found.width, width, rtol=0.02)
+
+
+def test_the_spread_is_blind_to_what_gaps_hold():
+    measured = gaussian_peak((0.0, 0.1, 0.0), (0.06, 0.05, 0.04))
+    valid = measured.valid.copy()
+    valid[12] = valid[:, 20] = False
+    torn = Measured(np.where(valid, measured.amplitude, np.nan), valid)
+    np.testing.assert_allclose(spread(torn).width, spread(measured).width, rtol=0.02)
+
+
+def test_damping_has_a_width_for_each_axis_and_the_centre_stays_as_it_is(xp, as_numpy):
+    """A Gaussian in counts of width w, damped by one in amplitude of width W: 1 / w^2 + 2 / W^2."""
+    centre, width, damping = (0.02, -0.11, 0.49), np.array([0.08, 0.05, 0.03]), np.array([0.06, 0.2, np.inf])
+    soft = damp(gaussian_peak(centre, width, xp), damping, centre)
+    wanted = gaussian_peak(centre, (width**-2.0 + 2 * damping**-2.0) ** -0.5)
+    np.testing.assert_allclose(as_numpy(soft.amplitude), wanted.amplitude, rtol=1e-4, atol=1e-4)
+
+
+def test_data_damped_at_no_axis_are_the_data(block):
+    measured = seen(block)
+    assert damp(measured, (np.inf,) * 3) is measured
+    np.testing.assert_array_equal(damp(measured, (np.inf, 0.1, 0.2)).amplitude, damp(measured, (1e9, 0.1, 0.2)).amplitude)
+
+
+def test_a_background_is_taken_off_before_damping(xp, as_numpy):
+    bare, there = (damp(gaussian_peak((0, 0, 0), (0.08, 0.05, 0.06), xp, b), 0.1) for b in (0.0, 3.0))
+    assert there.background == 0
+    np.testing.assert_allclose(as_numpy(there.amplitude), as_numpy(bare.amplitude), atol=2e-5)
+
+
+def test_extents_count_every_plane_that_holds_a_voxel(xp):
+    box = np.zeros((7, 8, 9), bool)
+    box[1, 2, 3] = box[-1, 2, 5] = box[1, 0, 3] = True
+    assert extents(xp.asarray(box)) == (2, 2, 2)
 
 
 def test_damping_keeps_gaps_and_precision(block, xp):

@@ -48,9 +48,9 @@ def test_two_independent_starts_tell_the_error_of_their_mean():
     assert np.isnan(errors.phase[~inside]).all()
 
 
-def test_more_starts_than_two_make_no_smaller_error_than_two():
-    two, eight = gaussian(2)[3], gaussian(8)[3]
-    assert np.nanmedian(eight.phase) == pytest.approx(np.nanmedian(two.phase), rel=0.1)
+def test_more_starts_than_are_believed_independent_make_no_smaller_error():
+    few, many = gaussian(uncertainty.INDEPENDENT)[3], gaussian(4 * uncertainty.INDEPENDENT)[3]
+    assert np.nanmedian(many.phase) == pytest.approx(np.nanmedian(few.phase), rel=0.1)
 
 
 def test_without_halves_the_scatter_of_one_start_is_stated():

@@ -145,7 +145,7 @@ def overlaps(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 @style.paper()
 def residuals(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Residual of every start, best first, with the starts kept, the gap to the next, their agreement and the grade.
+    """Residual of every start that was carried to the end, best first, with the starts kept, the gap to the next, their agreement and the grade.
 
     Parameters
     ----------
@@ -159,8 +159,9 @@ def residuals(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
         Kept starts are filled circles, dropped ones crosses; dotted is what photon noise alone would give.
     """
     ax = style.own_axes(ax)
-    residual = np.ravel(reading.shown(phased, "residual").values)
-    kept = _of_start(phased, "kept", True, residual.size).astype(bool)
+    every = np.ravel(reading.shown(phased, "residual").values)
+    carried = np.isfinite(every)
+    residual, kept = every[carried], _of_start(phased, "kept", True, every.size).astype(bool)[carried]
     order = np.argsort(residual)
     rank = np.arange(1, residual.size + 1)
     for good, (marker, colour, word) in STYLES.items():
@@ -169,7 +170,9 @@ def residuals(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
     noise = reading.value(phased, "residual_noise")
     if noise is not None:
         ax.axhline(noise, color="0.4", ls=":", lw=1, label="photon noise")
-    ax.set(xlabel="start, best first", ylabel="residual", ylim=(0, None), xlim=(0.3, residual.size + 0.7))
+    ax.set(xlabel="start, best first", ylabel="residual", ylim=(0, 1.1 * float(residual.max())), xlim=(0.3, residual.size + 0.7))
+    if not carried.all():
+        style.note(ax, f"{np.count_nonzero(~carried)} starts were not carried on", where="lower left")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _gap(ax, residual, kept)
     ax.set_title(_verdict(phased))
@@ -193,7 +196,7 @@ def _gap(ax: Axes, residual: np.ndarray, kept: np.ndarray) -> None:
 def _order(phased: xr.Dataset) -> np.ndarray:
     """Starts cluster by cluster, the cluster of the best residual first, and best first within each."""
     n = phased.sizes["start"]
-    residual = _of_start(phased, "residual", 0.0, n).astype(float)
+    residual = np.nan_to_num(_of_start(phased, "residual", 0.0, n).astype(float), nan=np.inf)  # of those not carried on
     cluster = _of_start(phased, "cluster", 0, n)
     best = {answer: residual[cluster == answer].min() for answer in cluster.tolist()}
     return np.lexsort((residual, cluster, [best[answer] for answer in cluster.tolist()]))
