@@ -65,7 +65,7 @@ STATISTICS = (
     "waiting_ageing",
 )
 ODD = ("tilt-0.8", "tilt-1.0", "strain-1e-2", "blur-0.8")  # 'phasing hard'
-COHERENT = "[recipe]\ncoherence = \"off\"\n"
+COHERENT = '[recipe]\ncoherence = "off"\n'
 NO_EVENT = ("step", "turning", "beam-jump", "late-hot")
 
 

@@ -42,6 +42,7 @@ EDGE, PHOTONS = 64, 1e7
 VOXEL_NM, FILLED = 50.0, 0.46  # of the edge that the box of a hard object takes
 CROSS = 4  # voxels that a bar of missing data is wide
 NRMSE, NRMSE_WORST, COST, LOSS, ALIKE, SECONDS = 0.12, 0.25, 1200, 0.02, 0.95, 60  # bars
+MEASURED = Path(os.environ.get("XCDI_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SCAN = ("34idc_scan54", "scan54_frames.h5", "scan54_frames", "34idc")
 
 
@@ -223,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=["hard", "scan", "missing"], choices=["hard", "scan", "missing"])
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 1")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("XCDI_TEST_DATA", "shared/data")), help="folder of measured data")
+    parser.add_argument("--data", type=Path, default=MEASURED, help="folder of measured data; not set: $XCDI_TEST_DATA")
     parser.add_argument("--work", type=Path, help="where simulated particles are kept; not set: a temporary folder")
     parser.add_argument("--recipe", type=Recipe.model_validate_json, default=Recipe(), help="settings, as JSON")
     told = parser.parse_args(arguments)

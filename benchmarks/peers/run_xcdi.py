@@ -41,18 +41,17 @@ class Xcdi:
         return {"rho": np.fft.fftshift(self._timed.estimate().rho), "iterations": 300}
 
     def recipe(self, seed: int) -> dict[str, Any]:
-        from xcdi.kernels.phasing.estimate import random_start
-        from xcdi.kernels.phasing.schedule import play
-        from xcdi.kernels.phasing.starts import autocorrelation_box
-        from xcdi.stages.phasing import Recipe
+        from xcdi.kernels.phasing.schedule import iterations
+        from xcdi.stages.recipe import Recipe
+        from xcdi.stages.searching import Machine, look, search
 
-        recipe, measured = Recipe(), self._measured
-        box = autocorrelation_box(measured, threshold=recipe.support_threshold)
-        start = random_start(measured, box, np.random.default_rng(seed))
-        end = play(self._runner(start, measured, workers=self._workers), measured, recipe.schedule())
-        iterations = recipe.cycles * sum(n for _, n in recipe.cycle) + sum(n for _, n in recipe.finish)
-        rho = np.fft.fftshift(np.where(end.support, end.rho, 0))
-        return {"rho": rho, "iterations": iterations, "support_voxels": int(np.count_nonzero(end.support))}
+        measured, none = self._measured, np.zeros(self._measured.valid.shape, bool)
+        recipe = Recipe(starts=1, coherence="off")
+        found = search(measured, none, recipe, seed=seed, machine=Machine("cpu", self._workers))
+        seen, box = look(measured, recipe)
+        steps = [*found.recipe.searching(seen.peak, int(box.sum())), *found.recipe.refining(1)]
+        end = found.ends[0]
+        return {"rho": np.fft.fftshift(end.rho), "iterations": iterations(steps), "support_voxels": int(np.count_nonzero(end.support))}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from xcdi.errors import XcdiError
+from xcdi.errors import SettingsError
 from xcdi.kernels.fourier import forward, uncentre
 from xcdi.kernels.phasing import quality
 from xcdi.kernels.phasing.estimate import Estimate, Measured, random_start
@@ -13,6 +13,7 @@ from xcdi.kernels.phasing.fused import Fused, fits
 from xcdi.kernels.phasing.inplace import InPlace
 from xcdi.kernels.phasing.schedule import Damp, iterations, play
 from xcdi.kernels.phasing.starts import autocorrelation_box, damp, spread
+from xcdi.settings import from_mapping
 from xcdi.stages import policies, recipe, searching
 from xcdi.stages.policies import POLICIES, Ground, Population
 from xcdi.stages.recipe import Recipe
@@ -139,8 +140,9 @@ def test_one_round_of_any_policy_is_that_of_independent_starts(first):
         np.testing.assert_array_equal(searched(policy, rounds=1).misfit, first.misfit)
 
 
-def test_rounds_end_at_the_number_asked_for():
+def test_rounds_end_at_the_number_asked_for(monkeypatch):
     told = []
+    monkeypatch.setattr(policies, "agreeing", lambda found: 0)
     searched("tree", starts=2, rounds=3, told=told)
     assert told == 3 * [(1, 2), (2, 2)] + [(1, 1)]
 
@@ -217,7 +219,7 @@ def test_a_child_has_the_geometric_mean_of_the_moduli_and_a_phase_in_between():
     assert np.linalg.norm(child.rho) == pytest.approx(np.linalg.norm(rho), rel=1e-5)
 
 
-def test_a_branch_has_the_modulus_of_its_parent_and_phases_turned_by_up_to_two_radians():
+def test_a_branch_has_the_modulus_of_its_parent_and_phases_turned_a_little_or_much():
     parent = Estimate(crystal(), np.abs(crystal()) > 0)
     branches = [policies.perturbed(parent, np.random.default_rng(seed)) for seed in seeds(12)]
     for branch in branches:
@@ -225,7 +227,7 @@ def test_a_branch_has_the_modulus_of_its_parent_and_phases_turned_by_up_to_two_r
         np.testing.assert_array_equal(branch.support, parent.support)
     likeness = [quality.overlap(branch.rho, parent.rho) for branch in branches]
     assert len(set(likeness)) == 12
-    assert 0.1 < min(likeness) < 0.8 < max(likeness) < 0.99
+    assert min(likeness) < 0.7 < 0.9 < max(likeness) < 0.99
 
 
 def test_a_tree_branches_the_best_starts():
@@ -259,8 +261,8 @@ def test_rounds_not_set_are_three_of_a_policy_that_has_rounds():
 
 
 def test_rounds_of_independent_starts_are_refused():
-    with pytest.raises(XcdiError, match="rounds is 2, but independent starts have one round; set policy to greedy"):
-        Recipe(rounds=2)
+    with pytest.raises(SettingsError, match="rounds is 2, but independent starts have one round; set policy to greedy"):
+        from_mapping(Recipe, {"rounds": 2})
 
 
 @pytest.mark.parametrize(("damping", "legs"), [((1.0, 1.5, 2.5, 4.0), 2), ((1.0, 2.0), 1), ((3.0,), 1)])

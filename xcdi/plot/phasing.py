@@ -145,7 +145,7 @@ def overlaps(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 @style.paper()
 def residuals(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Residual of every start that was carried to the end, best first, with the starts kept, the gap to the next, their agreement and the grade.
+    """Residual of every start carried to the end, best first, with those kept, the gap to the next, their agreement and the grade.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,7 @@ from xcdi.kernels import fourier
 from xcdi.kernels.phasing import background
 from xcdi.kernels.phasing.box import friendly, reach
 from xcdi.kernels.phasing.estimate import Measured
-from xcdi.kernels.phasing.likelihood import held_out
+from xcdi.kernels.phasing.likelihood import held_out, without
 from xcdi.schema import PEAK, require
 from xcdi.stages import solutions
 from xcdi.stages.geometry import peak_q
@@ -116,10 +117,12 @@ def reconstruct(
     cannot tell the object from its inverted conjugate: the choice is a rule, and is in ``twin``.
     """
     require(peak, "counts", "valid", "q_basis", "q_peak", schema=PEAK)
-    measured = _measured(peak, recipe.background)
+    measured = _measured(peak)
     if not measured.amplitude.any():
         raise XcdiError("the peak has no valid pixel with a count; check the mask and the box")
     held = _unseen(measured, recipe.held_out, seed)
+    level = background.constant(without(measured, held)) if recipe.background is None else recipe.background
+    measured = replace(measured, background=level)
     machine = Machine(device, workers, progress)
     found = search(measured, held, recipe, seed=seed, machine=machine)
     choice = solutions.choose(found)
@@ -164,13 +167,11 @@ def _trusted(part: xr.Dataset) -> Array:
     return valid & part.frame_ok.to_numpy()[:, None, None] if "frame_ok" in part else valid
 
 
-def _measured(peak: xr.Dataset, told: float | None) -> Measured:
-    """Amplitude, validity and background with the origin at index 0."""
+def _measured(peak: xr.Dataset) -> Measured:
+    """Amplitude and validity with the origin at index 0."""
     valid = peak.valid.to_numpy()
     counts = np.where(valid, np.maximum(peak.counts.to_numpy(), 0), 0)
-    seen = Measured(fourier.uncentre(np.sqrt(counts, dtype=np.float32)), fourier.uncentre(valid))
-    level = background.constant(seen) if told is None else told
-    return Measured(seen.amplitude, seen.valid, level)
+    return Measured(fourier.uncentre(np.sqrt(counts, dtype=np.float32)), fourier.uncentre(valid))
 
 
 def _unseen(measured: Measured, share: float, seed: int) -> Array:

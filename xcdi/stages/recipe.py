@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from xcdi.errors import XcdiError
 from xcdi.kernels.phasing import moves
@@ -20,8 +20,11 @@ __all__ = ["Look", "Recipe"]
 
 Moves = tuple[tuple[str, PositiveInt], ...]
 Coherence = Literal["auto", "off", "gaussian", "lorentzian", "pseudo_voigt"]
+Policy = Literal["independent", "greedy", "evolutionary", "tree"]
 FEEDBACK = ("hio", "hpr", "raar", "rrr", "difference_map")
 ALL = (math.inf, math.inf, math.inf)  # data as they are
+FINE = 2.5  # widths of the peak from which a search is taken up again
+ROUNDS = 3  # of a policy that has rounds
 
 
 class Look(NamedTuple):
@@ -41,6 +44,10 @@ class Recipe(Model):
 
     starts: PositiveInt | None = Field(default=None, description="random objects to begin from; not set: 12 at low resolution, else 8")
     finalists: PositiveInt | None = Field(default=None, description="best starts to refine; not set: 3 after low resolution, else all")
+    policy: Policy = Field(default="independent", description="what further rounds begin from: random objects (greedy), children, branches")
+    rounds: PositiveInt | None = Field(default=None, description="rounds of so many starts, at most; not set: 3, of independent starts 1")
+    agree: PositiveInt = Field(default=3, description="starts that agree with the best one, at which greedy has enough")
+    branches: PositiveInt = Field(default=4, description="children of each of the best starts, in a tree")
     low_resolution: bool | None = Field(default=None, description="search in cropped data; not set: where it costs a quarter or less")
     support_threshold: float = Field(default=0.004, gt=0, lt=1, description="of the autocorrelation's maximum: extent of the first support")
     damping: tuple[PositiveFloat, ...] = Field(
@@ -61,7 +68,7 @@ class Recipe(Model):
     average: PositiveInt = Field(default=6, description="times that 8 raar and 2 error_reduction are done at last, to take the mean")
     coherence: Coherence = Field(default="auto", description="model of partial coherence; auto: gaussian, if unseen pixels ask for it; off")
     background: float | None = Field(default=None, ge=0, description="counts per pixel besides the crystal's; not set: from the dim pixels")
-    held_out: float = Field(default=0.03, ge=0, lt=0.5, description="share of pixels that are not fitted, to judge by")
+    held_out: float = Field(default=0.01, ge=0, lt=0.5, description="share of pixels that are not fitted, to judge by")
 
     @field_validator("search", "refine")
     @classmethod
@@ -78,6 +85,20 @@ class Recipe(Model):
             raise XcdiError(f"{name!r} cannot be used to redraw supports; choose shrink_wrap, shrink_wrap_rms or shrink_wrap_volume")
         return name
 
+    @model_validator(mode="after")
+    def _has_rounds(self) -> Recipe:
+        if self.policy == "independent" and (self.rounds or 1) > 1:
+            raise XcdiError(f"rounds is {self.rounds}, but independent starts have one round; set policy to greedy, evolutionary or tree")
+        return self
+
+    @model_validator(mode="after")
+    def _judged(self) -> Recipe:
+        if self.coherence not in ("auto", "off") and self.held_out == 0:
+            raise XcdiError(
+                f"coherence = {self.coherence!r} is judged by pixels held out, but held_out = 0; set it to 0.01, or coherence to 'off'"
+            )
+        return self
+
     def chosen(self, look: Look) -> Recipe:
         """Return the recipe with nothing left open, for data that look like that.
 
@@ -93,6 +114,7 @@ class Recipe(Model):
             update={
                 "low_resolution": low,
                 "starts": starts,
+                "rounds": self.rounds or (1 if self.policy == "independent" else ROUNDS),
                 "finalists": min(self.finalists or (3 if low else starts), starts),
                 "search": self.search or (("hio", 60 if low else 150),),
                 "refine": self.refine or (("hio", 60 if low else 300),),
@@ -116,6 +138,12 @@ class Recipe(Model):
                 steps += self._shrinking(step, done / total, step.n / total, self.shrink_sigma, floor)
                 done += step.n
         return [*steps, Damp(ALL), Advance("error_reduction", 15)]
+
+    def searching_again(self, peak: Spread, voxels: int) -> list[Step]:
+        """Return the steps of the search from the first leg of damping 2.5 on, else the last: for objects not random any more."""
+        steps = self.searching(peak, voxels)
+        legs = [i for i, step in enumerate(steps) if isinstance(step, Damp)]
+        return steps[legs[next((k for k, factor in enumerate(self.damping) if factor >= FINE), len(self.damping) - 1)] :]
 
     def refining(self, voxels: int) -> list[Step]:
         """Return the steps against the whole data, from a support of that many voxels."""

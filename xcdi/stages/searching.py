@@ -15,12 +15,13 @@ from xcdi.kernels import fourier
 from xcdi.kernels.phasing import coherence, lowres, memory, quality, sharpening
 from xcdi.kernels.phasing.batched import Batched
 from xcdi.kernels.phasing.engine import Runner
-from xcdi.kernels.phasing.estimate import Estimate, Measured, random_start
+from xcdi.kernels.phasing.estimate import Estimate, Measured
 from xcdi.kernels.phasing.fused import Fused, fits
 from xcdi.kernels.phasing.inplace import InPlace
 from xcdi.kernels.phasing.likelihood import without
 from xcdi.kernels.phasing.schedule import Advance, Average, Redraw, Step, play
-from xcdi.kernels.phasing.starts import autocorrelation_box, damp, extents, spread
+from xcdi.kernels.phasing.starts import autocorrelation_box, extents, spread
+from xcdi.stages.policies import POLICIES, Batch, Ground, Population, fittest, fresh
 from xcdi.stages.recipe import Look, Recipe
 
 __all__ = ["Found", "Machine", "anneal", "look", "search"]
@@ -28,6 +29,7 @@ __all__ = ["Found", "Machine", "anneal", "look", "search"]
 End = TypeVar("End")
 LARGE = 2**20  # voxels from which the threads share one start instead of taking one each
 NEGLIGIBLE = 0.25  # pixels of blur that leave an object as good as it was: overlap 0.99 at 0.2
+MISSED = 4.0  # deviance of unseen pixels over that of photon noise; objects of unblurred data have 1.6 to 3.6
 SAVED = 0.9  # times the deviance of unseen pixels without a blur, at most, or it explains too little
 FALLING = (0.9, 0.8, 0.7, 0.6)  # feedback of raar with the blur in the model
 SHARPER = 40  # steps of taking the blur off the counts
@@ -48,7 +50,7 @@ class Found(NamedTuple):
     Attributes
     ----------
     searched : list of Estimate
-        The end of the search of every start, perhaps at low resolution.
+        The end of the search of every start, perhaps at low resolution; after further rounds as many, those that fit best.
     misfit : float array, shape (start,)
         Of those ends to the data they were searched in.
     carried : int array, shape (finalist,)
@@ -101,7 +103,8 @@ def search(measured: Measured, held: Array, recipe: Recipe, *, seed: int, machin
     model = "gaussian" if recipe.coherence == "auto" else recipe.coherence
     best = min(coherent.ends, key=lambda end: quality.chi(end.rho, coherent.measured))
     decision = coherence.decide(fourier.forward(best.rho), measured, held, model=model)
-    if recipe.coherence == "auto" and not _worth(decision):
+    free = quality.fit(best.rho, measured, held).free
+    if recipe.coherence == "auto" and not _worth(decision, free):
         widths = " x ".join(f"{w:.2f}" for w in decision.width)
         return coherent._replace(coherence=f"not modelled: {widths} pixels are too little to matter ({_figures(decision)})")
     return _better(coherent, _blurred(measured, held, recipe, model, decision, seed=seed, machine=machine), measured, held)
@@ -121,16 +124,27 @@ def _phased(fitted: Measured, recipe: Recipe, *, seed: int, machine: Machine) ->
     small = chosen.shape(seen)
     low = lowres.crop(fitted, small) if small != seen.shape else fitted
     inside = autocorrelation_box(low, threshold=recipe.support_threshold) if low is not fitted else box
-    peak = spread(low)
-    steps = chosen.searching(peak, int(inside.sum()))
-    first = damp(low, tuple(chosen.damping[0] * w for w in peak.width), peak.centre)
-    seeds = np.random.SeedSequence(seed).spawn(chosen.starts or 1)
-    starts = [random_start(first, inside, np.random.default_rng(child)) for child in seeds]
-    searched = _play(starts, low, steps, machine)
-    misfit = np.array([quality.chi(end.rho, low) for end in searched])
+    searched, misfit = _searched(Ground(low, inside, spread(low), chosen), seed=seed, machine=machine)
     carried = np.argsort(misfit, kind="stable")[: chosen.finalists]
     ends = _refined([searched[i] for i in carried], fitted, chosen, machine)
     return Found(searched, misfit, carried, ends, fitted, chosen, "not modelled", _planned(seen.shape, len(carried), machine).told())
+
+
+def _searched(ground: Ground, *, seed: int, machine: Machine) -> Population:
+    """Search by random starts, and then by as many rounds as the policy of the recipe asks for; keep as many ends as starts."""
+    recipe = ground.recipe
+    n, root, further = recipe.starts or 1, np.random.SeedSequence(seed), POLICIES[recipe.policy]
+
+    def played(batch: Batch) -> Population:
+        return Population.of(_play(batch.starts, ground.measured, batch.steps, machine), ground.measured)
+
+    found = played(fresh(ground, root.spawn(n)))
+    for _ in range(1, recipe.rounds or 1):
+        batch = further(found, ground, root.spawn(n))
+        if batch is None:
+            break
+        found = fittest(found, played(batch), n)
+    return found
 
 
 def _refined(ends: Sequence[Estimate], fitted: Measured, recipe: Recipe, machine: Machine) -> list[Estimate]:
@@ -151,11 +165,12 @@ def _blurred(
     guess = sharpening.narrowest(small, unseen, model=model, steps=SHARPER)
     if held.size < LARGE:  # where a blur has filled the minima, low resolution loses more than it saves
         recipe = recipe.model_copy(update={"low_resolution": recipe.low_resolution or False})
-    pilot = recipe.model_copy(update={"starts": min(recipe.starts or PILOTS, PILOTS), "finalists": PILOTS})
+    few = {"starts": min(recipe.starts or PILOTS, PILOTS), "finalists": PILOTS, "policy": "independent", "rounds": 1}
+    pilot = recipe.model_copy(update=few)
     widths = (guess.width,) * 3 if first.deviance > guess.deviance else first.width
     for round_ in (pilot, recipe):
         gamma = coherence.degree(seen.shape, model, widths)
-        box = autocorrelation_box(measured, threshold=recipe.support_threshold)
+        box = autocorrelation_box(without(measured, held), threshold=recipe.support_threshold)
         sharp = sharpening.sharpen(measured, gamma, sharpening.lags_of(box), held, steps=SHARPER)
         found = _phased(sharp.measured, round_, seed=seed, machine=machine)
         best = min(found.ends, key=lambda end: quality.chi(end.rho, sharp.measured))
@@ -203,9 +218,12 @@ def _seen_by(found: Found, measured: Measured) -> Measured:
     return replace(measured, coherence=found.measured.coherence, background=found.measured.background)
 
 
-def _worth(decision: coherence.Decision) -> bool:
-    """Whether a blur is worth a second round; what that gains is then judged by the unseen pixels again."""
-    return max(decision.width) > NEGLIGIBLE and decision.deviance < SAVED * decision.coherent
+def _worth(decision: coherence.Decision, free: float) -> bool:
+    """Whether a blur is worth a second round; what that gains is then judged by the unseen pixels again.
+
+    Where they are missed by far, the object may be too poor to tell the blur that spoilt it.
+    """
+    return (max(decision.width) > NEGLIGIBLE and decision.deviance < SAVED * decision.coherent) or free > MISSED
 
 
 def _figures(decision: coherence.Decision) -> str:

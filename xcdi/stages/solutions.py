@@ -23,6 +23,7 @@ __all__ = ["Choice", "choose", "labelled"]
 WORSE = 1.1  # times the best misfit that a solution may have and still be averaged
 ALIKE = 0.9  # least overlap with the best of a solution that is averaged with it
 SAME = 0.8  # least mean overlap of two groups of starts that found one object
+BRED = ("evolutionary", "tree")  # policies whose starts are children of each other
 EDGE = 0.4  # of the 90th percentile of the amplitude: where the crystal ends
 
 
@@ -43,6 +44,8 @@ class Choice(NamedTuple):
         It found the answer that is believed.
     chi, noise : float
         Misfit of the best, and what photon noise alone would leave.
+    kin : bool
+        The starts were bred from each other, so that they agree even where they are wrong.
     """
 
     rhos: Array
@@ -52,11 +55,13 @@ class Choice(NamedTuple):
     kept: Array
     chi: float
     noise: float
+    kin: bool = False
 
     def grade(self) -> quality.Grade:
-        """Return how far to believe the mean."""
+        """Return how far to believe the mean; kin is limited at best."""
         agreement = quality.agreement(self.rhos)
-        return quality.judge(quality.Evidence(agreement, len(self.rhos), float(self.kept.mean()), self.chi, self.noise))
+        told = quality.judge(quality.Evidence(agreement, len(self.rhos), float(self.kept.mean()), self.chi, self.noise))
+        return quality.Grade("limited", f"{told.why}; they were bred from each other") if self.kin and told.word == "good" else told
 
 
 def choose(found: Found) -> Choice:
@@ -81,7 +86,7 @@ def choose(found: Found) -> Choice:
     residual[found.carried] = chi
     overlap, cluster, kept = _starts(found, int(found.carried[best]))
     noise = quality.chi_noise(found.ends[best].rho, found.measured, np.random.default_rng(0))
-    return Choice(aligned[like], residual, overlap, cluster, kept, float(chi[best]), noise)
+    return Choice(aligned[like], residual, overlap, cluster, kept, float(chi[best]), noise, found.recipe.policy in BRED)
 
 
 def labelled(peak: xr.Dataset, measured: Measured, held: Array, found: Found, choice: Choice, *, seed: int, machine: Machine) -> xr.Dataset:

@@ -43,6 +43,7 @@ __all__ = [
 GOOD = ("good", 0.965, 1.15, 1e-3)  # least agreement; most misfit over photon noise, or part of the photons unexplained
 LIMITED = ("limited", 0.90, 1.20, 1.5e-3)
 DIM = 0.08  # misfit of photon noise above which a wrong object is hidden in it
+DOSE = 2.0  # misfit that a high dose may raise a right object to; a blur of one pixel had 2.5 at an overlap of 0.60
 COMMON = (2 / 3, 1.3)  # part of the starts that found an object that is not fitted to the noise but limited, and its misfit
 HALF = 0.5  # of all starts must then have found the object
 FEW, MANY = 1e-4, 1e2  # counts expected between which the deviance of photon noise is summed
@@ -167,7 +168,7 @@ def judge(evidence: Evidence) -> Grade:
     """
     unseen = evidence.noise > DIM and evidence.share < HALF
     for word, agreed, over, left in (GOOD, LIMITED):
-        fits = evidence.misfit <= over or evidence.unexplained <= left
+        fits = evidence.misfit <= over or (evidence.unexplained <= left and evidence.misfit <= DOSE)
         if fits and not unseen and evidence.solutions > 1 and evidence.agreement >= agreed:
             return Grade(word, _told(evidence))
     common = evidence.share >= COMMON[0] and evidence.solutions > 1 and evidence.agreement >= LIMITED[1] and evidence.misfit <= COMMON[1]
