@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xcdi.kernels.fourier import backward, forward
-from xcdi.kernels.phasing import placing, quality
+from xcdi.kernels.phasing import alignment, placing, quality
 from xcdi.kernels.phasing.estimate import Measured
 
 SHAPE = (15, 18, 22)
@@ -31,8 +31,8 @@ def test_agreement_is_one_for_equal_and_low_for_random_objects(crystal):
     assert np.isnan(quality.agreement(crystal[None]))
 
 
-def test_a_single_start_is_never_more_than_unreliable():
-    assert quality.grade(float("nan"), 1, 1) == "unreliable"
+def test_a_single_solution_is_never_more_than_unreliable():
+    assert quality.judge(quality.Evidence(float("nan"), 1, 1.0, 0.05, 0.05)).word == "unreliable"
 
 
 def test_chi_is_zero_at_the_truth_and_ignores_gaps(crystal):
@@ -139,7 +139,7 @@ def test_placing_is_the_same_for_an_object_its_twin_its_shifts_and_its_ramps(cry
     ramp = np.exp(0.2j * np.arange(SHAPE[2])).astype(np.complex64)
     for other in (placing.inversion(crystal), rolled, placing.inversion(rolled), crystal * ramp):
         placed = placing.place(other, placing.placing(other))
-        assert quality.overlap(placed, expected) > 0.999
+        assert alignment.overlap(placed, expected) > 0.999
 
 
 def test_a_placed_object_is_centred_and_flat(crystal):

@@ -6,7 +6,7 @@ import xarray as xr
 
 from xcdi.errors import XcdiError
 from xcdi.kernels.fourier import centre, forward, uncentre
-from xcdi.kernels.phasing import memory, quality
+from xcdi.kernels.phasing import alignment, memory
 from xcdi.kernels.phasing.estimate import Estimate, Measured
 from xcdi.kernels.phasing.likelihood import held_out
 from xcdi.settings import from_mapping
@@ -62,13 +62,13 @@ def restored(phased):
 
 def likeness(phased, rho):
     """Overlap with the truth, up to what no data can tell."""
-    return quality.overlap(quality.align(restored(phased), rho), rho)
+    return alignment.overlap(alignment.align(restored(phased), rho), rho)
 
 
 def as_it_stands(one, other):
     """Overlap without alignment but for one voxel: where a centre of mass lies between two voxels, noise rounds it."""
     steps = np.array(np.meshgrid(*3 * [(-1, 0, 1)])).reshape(3, -1).T
-    return max(quality.overlap(np.roll(one.rho.to_numpy(), step, axis=(0, 1, 2)), other.rho.to_numpy()) for step in steps)
+    return max(alignment.overlap(np.roll(one.rho.to_numpy(), step, axis=(0, 1, 2)), other.rho.to_numpy()) for step in steps)
 
 
 def test_a_crystal_comes_back(phased):
@@ -239,7 +239,7 @@ def test_a_users_move_runs_by_the_name_of_its_file(tmp_path):
     by_file = from_mapping(phasing.Recipe, {**bare.model_dump(exclude_none=True), "search": [[f"{rule}:gentle", 30]]})
     by_name = bare.model_copy(update={"beta": 0.7})
     ours, theirs = (phasing.reconstruct(peak_of(crystal()), recipe, seed=1) for recipe in (by_name, by_file))
-    assert quality.overlap(ours.rho, theirs.rho) > 0.97
+    assert alignment.overlap(ours.rho, theirs.rho) > 0.97
 
 
 def test_light_blurred_by_partial_coherence_is_modelled_where_it_is_asked_for():

@@ -7,7 +7,7 @@ import pytest
 
 from xcdi.errors import SettingsError
 from xcdi.kernels.fourier import forward, uncentre
-from xcdi.kernels.phasing import quality
+from xcdi.kernels.phasing import alignment, quality
 from xcdi.kernels.phasing.estimate import Estimate, Measured, random_start
 from xcdi.kernels.phasing.fused import Fused, fits
 from xcdi.kernels.phasing.inplace import InPlace
@@ -198,7 +198,7 @@ def test_the_child_of_an_object_and_its_twin_is_that_object():
     twin = 1j * np.conj(np.roll(np.flip(rho), (3, 0, -1), axis=(0, 1, 2)))
     best, child = policies.bred(population(rho, twin, misfit=[0.1, 0.2]), threshold=0.2)
     assert best.rho is rho
-    assert quality.overlap(child.rho, rho) > 0.9999
+    assert alignment.overlap(child.rho, rho) > 0.9999
     assert np.abs(child.rho - rho).max() < 0.02
     np.testing.assert_array_equal(child.support, best.support)
     assert child.rho.dtype == np.complex64
@@ -225,7 +225,7 @@ def test_a_branch_has_the_modulus_of_its_parent_and_phases_turned_a_little_or_mu
     for branch in branches:
         np.testing.assert_allclose(np.abs(branch.rho), np.abs(parent.rho), atol=1e-6)
         np.testing.assert_array_equal(branch.support, parent.support)
-    likeness = [quality.overlap(branch.rho, parent.rho) for branch in branches]
+    likeness = [alignment.overlap(branch.rho, parent.rho) for branch in branches]
     assert len(set(likeness)) == 12
     assert min(likeness) < 0.7 < 0.9 < max(likeness) < 0.99
 

@@ -13,31 +13,21 @@ from scipy import ndimage as ndi
 from scipy.special import gammaln, xlogy
 
 from xcdi.backend import Array
-from xcdi.kernels.phasing.alignment import align, overlap, overlaps
-from xcdi.kernels.phasing.clusters import Modes, modes
+from xcdi.kernels.phasing.alignment import overlaps
 from xcdi.kernels.phasing.estimate import Measured, expected
 from xcdi.kernels.phasing.likelihood import misfit
-from xcdi.kernels.phasing.resolution import Shells, prtf
 
 __all__ = [
     "Evidence",
     "Fit",
     "Grade",
-    "Modes",
-    "Shells",
     "agreement",
-    "align",
     "chi",
     "chi_noise",
     "extent",
     "fit",
-    "grade",
     "judge",
-    "modes",
     "noise_deviance",
-    "overlap",
-    "overlaps",
-    "prtf",
 ]
 
 GOOD = ("good", 0.965, 1.15, 1e-3)  # least agreement; most misfit over photon noise, or part of the photons unexplained
@@ -119,27 +109,6 @@ def agreement(rhos: Array) -> float:
     """
     rows, columns = np.triu_indices(len(rhos), 1)
     return float(overlaps(rhos)[rows, columns].mean()) if len(rows) else float("nan")
-
-
-def grade(agreement: float, n_good: int, starts: int) -> str:
-    """Return ``"good"``, ``"limited"`` (maps, no statistics) or ``"unreliable"`` from the scatter of starts alone.
-
-    Parameters
-    ----------
-    agreement : float
-        Mean overlap of the kept starts.
-    n_good, starts : int
-        Kept starts, and all of them; 5 of 8 are asked for, 4 of 8 for ``"limited"``.
-
-    Examples
-    --------
-    >>> grade(0.95, 7, 8), grade(0.86, 7, 8), grade(0.95, 3, 8)
-    ('good', 'limited', 'unreliable')
-    """
-    share = n_good / starts
-    if n_good >= 2 and agreement >= 0.90 and share >= 5 / 8:
-        return "good"
-    return "limited" if n_good >= 2 and agreement >= 0.84 and share >= 4 / 8 else "unreliable"
 
 
 def judge(evidence: Evidence) -> Grade:
