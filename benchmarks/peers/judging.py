@@ -8,8 +8,9 @@ import numpy as np
 
 from xcdi.kernels.fourier import uncentre
 from xcdi.kernels.phasing import likelihood
+from xcdi.kernels.phasing.alignment import align, overlap
 from xcdi.kernels.phasing.estimate import Measured
-from xcdi.kernels.phasing.quality import align, chi, overlap
+from xcdi.kernels.phasing.quality import chi
 
 __all__ = ["SOLVED", "against", "agreement", "measured_of", "misfits", "scaled"]
 
