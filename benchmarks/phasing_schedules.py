@@ -179,7 +179,7 @@ def missing(recipe: Recipe, seeds: Sequence[int], work: Path) -> Iterator[str]:
     for seed in seeds:
         folder = work / f"easy-{seed}"
         if not (folder / "truth.h5").exists():
-            simulate("particle", folder, profile="nano", seed=seed, variant="easy", frames=20)
+            simulate("particle", folder, profile="nano", seed=seed, frames=20)
         yield _particle_row(folder, recipe, seed)
     truth = hard_object(HARD[0])
     for seed in seeds:
