@@ -127,7 +127,7 @@ def _phased(fitted: Measured, recipe: Recipe, *, seed: int, machine: Machine) ->
     searched, misfit = _searched(Ground(low, inside, spread(low), chosen), seed=seed, machine=machine)
     carried = np.argsort(misfit, kind="stable")[: chosen.finalists]
     ends = _refined([searched[i] for i in carried], fitted, chosen, machine)
-    return Found(searched, misfit, carried, ends, fitted, chosen, "not modelled", _planned(seen.shape, len(carried), machine).told())
+    return Found(searched, misfit, carried, ends, fitted, chosen, "not modelled", _planned(fitted, len(carried), machine).told())
 
 
 def _searched(ground: Ground, *, seed: int, machine: Machine) -> Population:
@@ -189,7 +189,8 @@ def _with_blur(found: Found, measured: Measured, held: Array, model: coherence.M
             end = play(runner, fitted, steps)
         return _masked(end), fitted, decision
 
-    made = _each(one, found.ends, machine)
+    gamma = coherence.degree(held.shape, model, 1.0)  # of any width: it is the room for one that counts
+    made = _each(one, found.ends, replace(measured, coherence=gamma), machine._replace(device="cpu"))
     ends = [end for end, _, _ in made]
     best = int(np.argmin([quality.chi(end.rho, fitted) for end, fitted, _ in made]))
     fitted, decision = made[best][1:]
@@ -240,10 +241,11 @@ def _masked(end: Estimate) -> Estimate:
     return replace(end, rho=xp.astype(xp.where(end.support, end.rho, 0.0), xp.complex64))
 
 
-def _planned(shape: tuple[int, ...], starts: int, machine: Machine) -> memory.Plan:
-    z, y, x = shape
-    runner = "gpu" if machine.device == "gpu" else "fused" if fits(shape) else "in_place"
-    return memory.plan((z, y, x), starts, available=memory.available_memory(machine.device), runner=runner, workers=machine.workers)
+def _planned(measured: Measured, starts: int, machine: Machine) -> memory.Plan:
+    z, y, x = measured.amplitude.shape
+    runner = "gpu" if machine.device == "gpu" else "fused" if fits((z, y, x), measured) else "in_place"
+    there, blurred = memory.available_memory(machine.device), measured.coherence is not None
+    return memory.plan((z, y, x), starts, available=there, runner=runner, workers=machine.workers, partial_coherence=blurred)
 
 
 def _play(starts: Sequence[Estimate], measured: Measured, steps: Sequence[Step], machine: Machine) -> list[Estimate]:
@@ -255,12 +257,12 @@ def _play(starts: Sequence[Estimate], measured: Measured, steps: Sequence[Step],
     def one(start: Estimate, threads: int) -> Estimate:
         return _masked(play(runner(start, measured, workers=threads), measured, steps))
 
-    return _each(one, starts, machine)
+    return _each(one, starts, measured, machine)
 
 
-def _each(one: Callable[[Estimate, int], End], starts: Sequence[Estimate], machine: Machine) -> list[End]:
+def _each(one: Callable[[Estimate, int], End], starts: Sequence[Estimate], measured: Measured, machine: Machine) -> list[End]:
     """Do `one` for every start, in as many threads as there is memory for; large starts get all threads, one after the other."""
-    at_once = _planned(starts[0].rho.shape, len(starts), machine).at_once
+    at_once = _planned(measured, len(starts), machine).at_once
     at_once = 1 if starts[0].rho.size >= LARGE else at_once
     threads = max(1, machine.workers // at_once)
     done = list[End]()
@@ -276,7 +278,7 @@ def _play_batches(starts: Sequence[Estimate], measured: Measured, steps: Sequenc
     """Run the starts on the device, as many as fit at a time as one batch."""
     gamma = None if measured.coherence is None else to_device(measured.coherence, "gpu")
     there = Measured(to_device(measured.amplitude, "gpu"), to_device(measured.valid, "gpu"), measured.background, gamma)
-    at_once = _planned(starts[0].rho.shape, len(starts), machine).at_once
+    at_once = _planned(there, len(starts), machine).at_once
     done = list[Estimate]()
     for begin in range(0, len(starts), at_once):
         batch = starts[begin : begin + at_once]

@@ -69,6 +69,7 @@ def play(runner: Runner, measured: Measured, steps: Iterable[Step]) -> Estimate:
             case Guard(worse):
                 safe = _guarded(runner, safe, worse)
             case Average(moves, cycles):
+                safe = None  # an object more, for which there is no need any longer
                 mean = _mean(runner, moves, cycles)
     return mean or runner.estimate()
 
@@ -93,13 +94,14 @@ def iterations(steps: Iterable[Step]) -> int:
 
 def _guarded(runner: Runner, safe: Estimate | None, worse: float) -> Estimate:
     """Return where the run may come back to: what it has now or, start by start where the misfit grew, what it had."""
-    now = runner.estimate()
     if safe is None:
-        return now
-    xp = namespace(now.rho)
-    grown = xp.asarray(now.residual > worse * safe.residual)
+        return runner.estimate()
+    xp = namespace(safe.rho)
+    grown = xp.asarray(runner.residual() > worse * safe.residual)
     if not xp.any(grown):
-        return now
+        del safe  # or two copies are held at a time
+        return runner.estimate()
+    now = runner.estimate()
     back = grown[..., None, None, None]
     support = xp.where(back, safe.support, now.support)
     kept = Estimate(xp.where(back, safe.rho, now.rho), support, xp.where(grown, safe.residual, now.residual))
