@@ -116,5 +116,9 @@ def _mean(runner: Runner, moves: tuple[Advance, ...], cycles: int) -> Estimate:
             runner.run(move, n, beta)
         now = runner.estimate()
         inside = namespace(now.rho).where(now.support, now.rho, 0.0)
-        total = inside if total is None else total + inside
-    return replace(now, rho=total / cycles)
+        if total is None:
+            total = inside
+        else:
+            total += inside
+    total /= cycles
+    return replace(now, rho=total)
