@@ -18,7 +18,7 @@ from xcdi.errors import XcdiError
 from xcdi.jobs import Job, follow_scans, make_job, run_job, run_many, watch
 from xcdi.jobs.ahead import Ahead
 from xcdi.jobs.job import file_name
-from xcdi.jobs.lock import locked
+from xcdi.jobs.lock import locked, tidy
 from xcdi.jobs.making import together
 from xcdi.jobs.origin import is_done
 
@@ -151,6 +151,41 @@ def test_a_lock_left_by_a_killed_process_stops_nobody(night):
     Path(job.out).mkdir()
     job.output.with_name(f".{job.output.name}.lock").write_text("process 1 on elsewhere\n")
     assert run_job(job).status == "done"
+
+
+def left_behind(result):
+    """The files that a process leaves when it is killed while it writes `result`."""
+    result.parent.mkdir(exist_ok=True)
+    left = [result.with_name(f".{result.name}.lock"), result.with_name(f".{result.name}.7.part")]
+    for file in left:
+        file.write_text("")
+    return left
+
+
+def test_what_a_stopped_process_left_is_removed(night):
+    result = night("S1").output
+    left_behind(result)
+    other = left_behind(night("S2").output)
+    tidy(result)
+    assert set(result.parent.iterdir()) == set(other)
+
+
+def test_what_another_process_is_writing_is_not_touched(night):
+    result = night("S1").output
+    result.parent.mkdir()
+    with locked(result):
+        left = left_behind(result)
+        tidy(result)
+        assert set(result.parent.iterdir()) == set(left)
+
+
+def test_stopping_leaves_nothing_half_done_behind(night):
+    jobs = [night("S1"), night("S2")]
+    outcomes = run_many(jobs, workers=2)
+    next(outcomes)
+    left = {file for job in jobs for file in left_behind(job.output)}
+    outcomes.close()
+    assert not left & set(jobs[0].output.parent.iterdir())
 
 
 @pytest.mark.parametrize("scan", ["../../etc/x", "a\0b", "a\nb", "..", "/abs", "ä b", "", "x" * 500])

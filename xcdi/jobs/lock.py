@@ -7,12 +7,12 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xcdi.errors import XcdiError
 
-__all__ = ["locked"]
+__all__ = ["locked", "remove_parts", "tidy"]
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -29,13 +29,33 @@ def locked(result: Path) -> Iterator[None]:
     XcdiError
         If another process is writing `result`; says which.
     """
-    file = result.with_name(f".{result.name}.lock")
+    file = _beside(result)
     handle = _take(file, result)
     try:
         yield
     finally:
         file.unlink(missing_ok=True)  # before the lock goes, so that nobody locks a file without a name
         os.close(handle)
+
+
+def tidy(result: Path) -> None:
+    """Remove what a process that was stopped left beside `result`, unless another is writing it.
+
+    A signal may come between any two steps of a process, also while it takes or gives back its lock.
+    """
+    if _beside(result).exists():
+        with suppress(XcdiError), locked(result):
+            remove_parts(result)
+
+
+def remove_parts(result: Path) -> None:
+    """Remove half-written files of `result`; only for the holder of its lock, whom nobody writes beside."""
+    for part in result.parent.glob(f".{result.name}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+def _beside(result: Path) -> Path:
+    return result.with_name(f".{result.name}.lock")
 
 
 def _take(file: Path, result: Path) -> int:

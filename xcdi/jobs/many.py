@@ -10,6 +10,7 @@ from typing import Any
 from xcdi.errors import XcdiError
 from xcdi.jobs import processes
 from xcdi.jobs.job import Job, Outcome, one_line
+from xcdi.jobs.lock import tidy
 from xcdi.jobs.one import run_job
 from xcdi.jobs.origin import is_done
 
@@ -49,10 +50,12 @@ def run_many(jobs: Sequence[Job], *, workers: int = 1, scheduler: str | None = N
     shared = [replace(job, workers=max(1, workers // count)) for job in missing]
     if scheduler:
         yield from _on_cluster(shared, scheduler)
-    elif count > 1:
-        yield from processes.run_in_processes(shared, count)
-    else:
-        yield from map(run_job, shared)
+        return
+    try:
+        yield from processes.run_in_processes(shared, count) if count > 1 else map(run_job, shared)
+    finally:
+        for job in shared:
+            tidy(job.output)
 
 
 def _on_cluster(jobs: Sequence[Job], scheduler: str) -> Iterator[Outcome]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from xcdi.jobs import pipelines
 from xcdi.jobs.job import MENDABLE, Job, Outcome, one_line
-from xcdi.jobs.lock import locked
+from xcdi.jobs.lock import locked, remove_parts
 from xcdi.jobs.making import members
 from xcdi.jobs.origin import frames_of, is_done, origin, save
 
@@ -41,8 +41,7 @@ def _run(job: Job, begin: float) -> Outcome:
     with locked(job.output):
         if is_done(job):
             return Outcome(job.scan, "skipped", time.perf_counter() - begin, path=str(job.output))
-        for part in job.output.parent.glob(f".{job.output.name}.*.part"):
-            part.unlink(missing_ok=True)  # of a process that was killed while it wrote: nobody else writes this result now
+        remove_parts(job.output)  # of a process that was killed while it wrote
         chosen, text = pipelines.settings_of(job, pipeline)
         made_from = origin(job, text)
         inputs = open_inputs(job, pipeline, chosen)
