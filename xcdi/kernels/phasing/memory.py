@@ -14,6 +14,7 @@ from xcdi.errors import XcdiError
 __all__ = ["FOOTPRINTS", "Footprint", "Plan", "available_memory", "plan"]
 
 _KEPT = 9  # of a finished start: its object 8, its support 1
+_MEAN = 8  # of the mean that a schedule ends with: a copy of the object besides the sum, which is the end that is kept
 _MOST_VOXELS = 2**31 - 1  # of one batched transform: CuPy's plans count in 32 bits
 _SMOOTH, _ROUGH = 1, 8  # work area of cuFFT in arrays; lengths with large prime factors take up to eight
 
@@ -25,7 +26,7 @@ class Footprint:
     Attributes
     ----------
     start : float
-        Of every start that runs: the estimate it was loaded from and the runner's own arrays; on a GPU also a copy that is taken.
+        Of every start that runs: the estimate it was loaded from, the runner's own arrays, and the mean that a schedule ends with.
     shared : float
         Of what all starts read: the amplitude 4, the validity 1, and the forms of them that a runner keeps once.
     coherence : float
@@ -42,11 +43,11 @@ class Footprint:
 
 FOOTPRINTS = MappingProxyType(
     {
-        "plain": Footprint(_KEPT + 53, 5, 0),  # the moves make a new array for every step of a formula
-        "in_place": Footprint(_KEPT + 29, 5, 4),  # rho 8, psi 8, support 1, target 4, two for the blur 4 + 4
-        "fused": Footprint(_KEPT + 21, 5, 0),  # waves 8, rho 8, goal 4, support 1
-        "batched": Footprint(_KEPT + 53, 5 + 4, 5),  # as plain
-        "gpu": Footprint(_KEPT + 21 + _KEPT, 5 + 4 + 4 + 2 + 4, 4, 8 + 4 + 4),  # rho 8, psi 8, counts 4, support 1; three plans
+        "plain": Footprint(_KEPT + 53 + _MEAN, 5, 0),  # the moves make a new array for every step of a formula
+        "in_place": Footprint(_KEPT + 29 + _MEAN, 5, 4),  # rho 8, psi 8, support 1, target 4, two for the blur 4 + 4
+        "fused": Footprint(_KEPT + 21 + _MEAN, 5, 0),  # waves 8, rho 8, goal 4, support 1
+        "batched": Footprint(_KEPT + 53 + _MEAN, 5 + 4, 5),  # as plain
+        "gpu": Footprint(_KEPT + 21 + _KEPT + _MEAN, 5 + 4 + 4 + 2 + 4, 4, 8 + 4 + 4),  # rho 8, psi 8, counts 4, support 1; three plans
     }
 )
 
@@ -119,7 +120,7 @@ def plan(
     Examples
     --------
     >>> plan((256, 256, 256), 8, available=4 * 10**9, workers=8).at_once
-    4
+    3
     """
     footprint, voxels, batch = _footprint(runner), math.prod(shape), runner in ("batched", "gpu")
     work = footprint.work * (_SMOOTH if all(_is_smooth(n) for n in shape) else _ROUGH)

@@ -67,7 +67,11 @@ def play(runner: Runner, measured: Measured, steps: Iterable[Step]) -> Estimate:
             case Damp(width, centre):
                 runner.measure(damp(measured, width, centre))
             case Guard(worse):
-                safe = _guarded(runner, safe, worse)
+                if safe is not None and _grown(runner, safe, worse):
+                    safe = _back(runner, safe, worse)
+                else:
+                    safe = None  # or two copies are held at a time
+                    safe = runner.estimate()
             case Average(moves, cycles):
                 safe = None  # an object more, for which there is no need any longer
                 mean = _mean(runner, moves, cycles)
@@ -92,17 +96,18 @@ def iterations(steps: Iterable[Step]) -> int:
     return total
 
 
-def _guarded(runner: Runner, safe: Estimate | None, worse: float) -> Estimate:
-    """Return where the run may come back to: what it has now or, start by start where the misfit grew, what it had."""
-    if safe is None:
-        return runner.estimate()
+def _grown(runner: Runner, safe: Estimate, worse: float) -> Array:
+    """Whether any start's misfit has grown by more than the factor `worse`."""
+    xp = namespace(safe.rho)
+    return xp.any(xp.asarray(runner.residual() > worse * safe.residual))
+
+
+def _back(runner: Runner, safe: Estimate, worse: float) -> Estimate:
+    """Go back to `safe`, start by start where the misfit has grown; return where that leads."""
     xp = namespace(safe.rho)
     grown = xp.asarray(runner.residual() > worse * safe.residual)
-    if not xp.any(grown):
-        del safe  # or two copies are held at a time
-        return runner.estimate()
-    now = runner.estimate()
     back = grown[..., None, None, None]
+    now = runner.estimate()
     support = xp.where(back, safe.support, now.support)
     kept = Estimate(xp.where(back, safe.rho, now.rho), support, xp.where(grown, safe.residual, now.residual))
     runner.load(kept)
@@ -110,15 +115,21 @@ def _guarded(runner: Runner, safe: Estimate | None, worse: float) -> Estimate:
 
 
 def _mean(runner: Runner, moves: tuple[Advance, ...], cycles: int) -> Estimate:
-    total: Array = None
+    total = _nothing_like(runner.estimate().rho)
     for _ in range(cycles):
         for move, n, beta in moves:
             runner.run(move, n, beta)
-        now = runner.estimate()
-        inside = namespace(now.rho).where(now.support, now.rho, 0.0)
-        if total is None:
-            total = inside
-        else:
-            total += inside
+        _add_inside(total, runner.estimate())
     total /= cycles
-    return replace(now, rho=total)
+    return replace(runner.estimate(), rho=total)
+
+
+def _nothing_like(rho: Array) -> Array:
+    return namespace(rho).zeros_like(rho)
+
+
+def _add_inside(total: Array, now: Estimate) -> None:
+    """Add what is within the support, plane by plane: one more whole object would be the peak of memory."""
+    xp = namespace(now.rho)
+    for z in range(now.rho.shape[-3]):
+        total[..., z, :, :] += xp.where(now.support[..., z, :, :], now.rho[..., z, :, :], 0.0)
