@@ -100,6 +100,7 @@ CASES = (
     _imaging("blur-0.5", "blur-0.5", settings=COHERENT),
     _imaging("blur-0.5-modelled", "blur-0.5"),
     _imaging("blur-0.8-modelled", "blur-0.8"),
+    Case("atomic", ("atomic",), 5, experiment="crystal", note="gold 111 at 31.7 degrees, a grid sheared by 16 degrees"),
     Case("ramp", ("ramp",), 2, variant="uniform,coherent,bare", options=SHORT),
     Case("symmetry", ("symmetry",), 2, options=SHORT),
     *(_imaging(name, name, settings=COHERENT if name.startswith("blur") else "") for name in ODD),

@@ -23,7 +23,7 @@ from xcdi.artificial.verdict import Truth
 from xcdi.stages import phasing
 from xcdi.stages.imaging import Imaging, image
 
-__all__ = ["imaging", "ramp", "symmetry"]
+__all__ = ["atomic", "imaging", "ramp", "symmetry"]
 
 UNIFORM = 2e-3  # strain of the ramp object
 
@@ -44,6 +44,15 @@ def imaging(bench: Any) -> dict[str, Any]:
     return {name: value for name, value in evidence(path, bench.truth).items() if name != "config"} | extra
 
 
+def atomic(bench: Any) -> dict[str, Any]:
+    """Phase the rocking scan of one gold crystal, whose measured grid is sheared by 16 degrees; as `imaging`, and its absolute spacing."""
+    path = bench.analyse("bcdi_strain", "crystal")
+    with compared(path, bench.truth) as seen:
+        spacing = float(seen.note("entry_1/crystal", "mean_d_spacing_nm")) / float(seen.truth["geometry/mean_spacing"]) - 1
+        extra = {"bias": _bias(seen), "spacing": spacing, **_resolution(seen, io.load(path)["object"])}
+    return {name: value for name, value in evidence(path, bench.truth).items() if name != "config"} | extra
+
+
 def _drawn(made: dict[str, xr.Dataset]) -> bool:
     """Whether the result holds statistics of strain: those of its grains."""
     return "grains" in made and bool(np.isfinite(made["grains"].strain).any())
@@ -57,7 +66,8 @@ def _bias(seen: Compared) -> float:
     inside = score_strain.held(seen)
     if inside is None:
         return float("nan")
-    up, third = (seen.truth.sample(seen.truth[name], inside.positions) for _, name in score_strain.TILTS)
+    known = (name for _, name in score_strain.TILTS)
+    up, third = (seen.truth.sample(seen.truth[name], inside.positions) if name in seen.truth else 0.0 for name in known)
     relative = 2 * np.pi / np.linalg.norm(seen.truth["geometry/G"]) / seen["entry_1/d_spacing"][inside.where]
     return float(np.nanmean(1 - np.sqrt(np.maximum(relative**2 - up**2 - third**2, 0)) - inside.true))
 

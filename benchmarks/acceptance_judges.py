@@ -192,6 +192,21 @@ def strain_easy(found: Found) -> Verdict:
     return judged(checks, many(len(seen), "seed"))
 
 
+def strain_atomic(found: Found) -> Verdict:
+    seen = evidence(found, "atomic")
+    checks = [
+        at_least("cc", _column(seen, "overlap"), 0.95),
+        at_most("rms", _column(seen, "strain_rms"), 1e-4),
+        at_least("correlation", _column(seen, "strain_correlation"), 0.93),
+        within("slope", _column(seen, "strain_slope"), 0.95, 1.05),
+        Check("bias", _column(seen, "bias"), lambda v: abs(v) < 2e-5),
+        at_most("d error", np.abs(_column(seen, "spacing")), 1e-4),
+        within("crossing / true", [one.get("q_prtf", NAN) / one.get("q_true", NAN) for one in seen], 0.8, 1.2),
+        *_covered(seen),
+    ]
+    return judged(checks, many(len(seen), "seed"), _grades(seen))
+
+
 def strain_grains(found: Found) -> Verdict:
     seen = evidence(found, "imaging")
     strains, tilts = (np.abs(np.concatenate([one.get(name, [NAN]) for one in seen])) for name in ("grain_strain", "grain_tilt_deg"))

@@ -119,6 +119,14 @@ ROWS = (
     Row("strain", "per-grain mean", "strain error <= 4e-4, tilt error <= 0.03 deg", ("easy",), judges.strain_grains),
     Row(
         "strain",
+        "sheared atomic case, 1e7",
+        "rms error <= 1e-4, correlation with truth >= 0.93, slope of regression 0.95-1.05, mean bias < 2e-5, d-spacing within 1e-4 relative; "
+        "cc >= 0.95, 1/e crossing within 20 % of that with truth phases",
+        ("atomic",),
+        judges.strain_atomic,
+    ),
+    Row(
+        "strain",
         "pure ramp object (eps 2e-3 uniform)",
         "d-spacing within 1e-4 relative, no heterogeneous strain > 1e-4",
         ("ramp",),

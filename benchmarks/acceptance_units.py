@@ -64,7 +64,7 @@ class Bench:
     @property
     def beamline(self) -> str:
         """Name of the beamline that reads these files."""
-        return BEAMLINES[self.config["format"]]
+        return BEAMLINES[self.config["format"]] if "format" in self.config else "demo_crystal"
 
     def analyse(self, pipeline: str, scan: str) -> Path:
         """Run a pipeline as `xcdi run` does, and return its result."""
