@@ -120,7 +120,7 @@ ROWS = (
     Row(
         "strain",
         "sheared atomic case, 1e7",
-        "rms error <= 1e-4, correlation with truth >= 0.93, slope of regression 0.95-1.05, mean bias < 2e-5, d-spacing within 1e-4 relative; "
+        "rms error <= 1e-4, correlation with truth >= 0.93, slope of regression 0.95-1.05, mean bias < 2e-5, d-spacing within 1e-4; "
         "cc >= 0.95, 1/e crossing within 20 % of that with truth phases",
         ("atomic",),
         judges.strain_atomic,
