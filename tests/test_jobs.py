@@ -170,6 +170,13 @@ def test_what_a_stopped_process_left_is_removed(night):
     assert set(result.parent.iterdir()) == set(other)
 
 
+def test_a_half_written_file_is_removed_without_its_lock_too(night):
+    lock, part = left_behind(night("S1").output)
+    lock.unlink()
+    tidy(night("S1").output)
+    assert not part.exists()
+
+
 def test_what_another_process_is_writing_is_not_touched(night):
     result = night("S1").output
     result.parent.mkdir()

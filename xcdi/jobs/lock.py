@@ -43,15 +43,19 @@ def tidy(result: Path) -> None:
 
     A signal may come between any two steps of a process, also while it takes or gives back its lock.
     """
-    if _beside(result).exists():
+    if _beside(result).exists() or any(_parts(result)):
         with suppress(XcdiError), locked(result):
             remove_parts(result)
 
 
 def remove_parts(result: Path) -> None:
     """Remove half-written files of `result`; only for the holder of its lock, whom nobody writes beside."""
-    for part in result.parent.glob(f".{result.name}.*.part"):
+    for part in _parts(result):
         part.unlink(missing_ok=True)
+
+
+def _parts(result: Path) -> Iterator[Path]:
+    return result.parent.glob(f".{result.name}.*.part")
 
 
 def _beside(result: Path) -> Path:
