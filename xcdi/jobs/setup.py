@@ -13,10 +13,14 @@ __all__ = ["plain_warnings", "use_threads"]
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def use_threads(count: int, *, blas: int = 1) -> None:
-    """Limit the libraries that are not loaded yet: `blas` threads in BLAS, `count` in numba."""
-    if "numpy" not in sys.modules:  # one by default: our own threads work on blocks; those of BLAS would only fight them
-        os.environ.update(dict.fromkeys(THREAD_COUNTS, str(blas)))
+def use_threads(count: int) -> None:
+    """Limit the libraries that are not loaded yet: one thread in BLAS, `count` in numba.
+
+    Our own threads work on blocks, and those of BLAS would only fight them; nor are the bits of its products the same
+    for any number of its threads.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.update(dict.fromkeys(THREAD_COUNTS, "1"))
     if "numba" not in sys.modules:
         os.environ["NUMBA_NUM_THREADS"] = str(count)
 
