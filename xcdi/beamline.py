@@ -6,22 +6,41 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from xcdi import settings
 from xcdi.errors import SettingsError, suggest
 from xcdi.settings import Model
 
-__all__ = ["Beamline", "Circle", "Detector", "Geometry", "Layout", "Quantity", "Spec", "beamline_names", "load_beamline"]
+__all__ = [
+    "Beamline",
+    "Circle",
+    "Detector",
+    "Geometry",
+    "Layout",
+    "Quantity",
+    "Spec",
+    "Stage",
+    "Tilt",
+    "beamline_names",
+    "load_beamline",
+]
 
-Axis = Literal["x+", "x-", "y+", "y-", "z+", "z-"]
+Named = Literal["x+", "x-", "y+", "y-", "z+", "z-"]
+Axis = Named | tuple[float, float, float]  # three numbers: a tilted axis (x, y, z) of any length
+
+
+def _long_enough(axis: Axis) -> Axis:
+    if not isinstance(axis, str) and not any(axis):
+        raise ValueError("an axis of three zeros points nowhere")
+    return axis
 
 
 class Quantity(Model):
     """One physical quantity: exactly one place where it stands, and its unit."""
 
     path: str | None = Field(default=None, description="HDF5 path; {scan} stands for the scan's name")
-    spec: str | None = Field(default=None, description="column or motor of the SPEC scan")
+    spec: str | None = Field(default=None, description="column or motor of the SPEC or FIO scan")
     value: float | None = Field(default=None, description="a number that no file holds")
     units: str = Field(description="unit it is written in")
     source: str | None = Field(default=None, description="with value: who says so")
@@ -45,6 +64,7 @@ class Detector(Model):
     dark: str | None = Field(default=None, description="image beside the scan: counts without beam")
     mask: str | None = Field(default=None, description="HDF5 path of a pixel mask, non-zero where a pixel is bad")
     roi_origin: tuple[int, int] = Field(default=(0, 0), description="row, column of the frames' first pixel on the whole chip")
+    binning: tuple[int, int] = Field(default=(1, 1), description="rows, columns of the chip that were summed into one pixel of a frame")
     saturation: float | None = Field(default=None, description="largest count that can be trusted")
 
 
@@ -60,9 +80,9 @@ class Layout(Model):
 
 
 class Spec(Model):
-    """A SPEC file beside the frames."""
+    """A SPEC or FIO file beside the frames."""
 
-    file: str = Field(description="name of the SPEC file beside the frames; {scan} stands for what scan_from finds")
+    file: str = Field(description="name of the SPEC or .fio file, from the frames' folder; {scan} stands for what scan_from finds")
     scan_from: str = Field(description="regular expression on the frames' file name; its first group is the scan")
 
 
@@ -71,6 +91,29 @@ class Circle(Model):
 
     motor: str
     axis: Axis
+    zero_deg: float = Field(default=0.0, description="reading of the motor where the axes of the circles inside stand as stated")
+
+    _turns = field_validator("axis")(_long_enough)
+
+
+class Stage(Model):
+    """One translation of the detector, carried by its arm if it has one."""
+
+    motor: str
+    axis: Axis = Field(description="where the detector goes as the motor rises, arm at zero")
+    zero_mm: float = Field(description="reading of the motor where the centre pixel is in the beam, or on the axis of the arm")
+
+    _moves = field_validator("axis")(_long_enough)
+
+
+class Tilt(Model):
+    """One fixed rotation of the detector about its centre pixel, right-handed about `axis`, arm at zero."""
+
+    axis: Axis
+    angle_deg: float
+    source: str = Field(description="who says so: a calibration, a drawing")
+
+    _turns = field_validator("axis")(_long_enough)
 
 
 class Geometry(Model):
@@ -78,9 +121,19 @@ class Geometry(Model):
 
     sample: tuple[Circle, ...] = ()
     detector: tuple[Circle, ...] = ()
-    columns: Axis = Field(description="direction in which the column number rises, arm at zero")
-    rows: Axis = Field(description="direction in which the row number rises, arm at zero")
-    centre_px: tuple[float, float] | None = Field(default=None, description="row, column on the axis of the arm; None: from the file")
+    stage: tuple[Stage, ...] = Field(default=(), description="translations of the detector")
+    tilt: tuple[Tilt, ...] = Field(default=(), description="fixed rotations of the detector, outermost first")
+    columns: Named = Field(description="direction in which the column number rises, arm at zero")
+    rows: Named = Field(description="direction in which the row number rises, arm at zero")
+    centre_px: tuple[float, float] | None = Field(
+        default=None, description="row, column on the axis of the arm, on the whole chip, not binned; None: from the file"
+    )
+
+    @model_validator(mode="after")
+    def _across(self) -> Geometry:
+        if self.columns[0] == self.rows[0]:
+            raise ValueError(f"columns {self.columns!r} and rows {self.rows!r} run along one line")
+        return self
 
 
 class Beamline(Model):
@@ -92,7 +145,9 @@ class Beamline(Model):
     detector: Detector = Detector()
     layout: Layout
     quantities: dict[str, Quantity] = Field(
-        default_factory=dict, description="energy, distance, pixel_size (or _y, _x), centre_row, centre_column, dead_time"
+        default_factory=dict,
+        description="energy, distance, pixel_size (or _y, _x), centre_row, centre_column, dead_time, "
+        "roi_row, roi_column, binning_row, binning_column",
     )
     motors: dict[str, Quantity] = Field(default_factory=dict)
     spec: Spec | None = None

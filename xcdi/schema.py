@@ -8,7 +8,7 @@ import xarray as xr
 
 from xcdi.errors import SchemaError
 
-__all__ = ["CORRELATION", "CRYSTAL", "EVENTS", "LAB", "OBJECT", "PEAK", "SCAN", "Field", "SchemaError", "require"]
+__all__ = ["CORRELATION", "CRYSTAL", "DISLOCATIONS", "EVENTS", "LAB", "OBJECT", "PEAK", "SCAN", "Field", "SchemaError", "require"]
 
 LAB = ("z", "y", "x")
 
@@ -47,12 +47,35 @@ CRYSTAL = {
     "phase": Field(LAB, "rad"),
     "support": Field(LAB, ""),
     "displacement": Field(LAB, "nm"),
+    "displacement_error": Field(LAB, "nm"),
     "strain": Field(LAB, "1"),
     "strain_error": Field(LAB, "1"),
+    "strain_absolute": Field(LAB, "1"),
     "tilt_1": Field(LAB, "rad"),
     "tilt_2": Field(LAB, "rad"),
     "d_spacing": Field(LAB, "nm"),
+    "d_spacing_error": Field(LAB, "nm"),
+    "lattice_parameter": Field(LAB, "nm"),
+    "refraction_phase": Field(LAB, "rad"),
     "grain": Field(LAB, ""),
+    "depth": Field(LAB, "nm"),
+    **{f"strain_{a}": Field(LAB, "1") for a in ("xx", "yy", "zz", "xy", "xz", "yz", "volume", "equivalent")},
+    **{f"rotation_{a}": Field(LAB, "rad") for a in "xyz"},
+    **{f"u_{a}": Field(LAB, "nm") for a in "xyz"},
+    "misfit": Field(LAB, "1"),
+}
+DISLOCATIONS = {
+    "charge": Field(("line",), ""),
+    "length_nm": Field(("line",), "nm"),
+    "centroid": Field(("line", "axis"), "nm"),
+    "direction": Field(("line", "axis"), "1"),
+    "grain": Field(("line",), ""),
+    "depth_nm": Field(("line",), "nm"),
+    "boundary_i": Field(("line",), ""),
+    "boundary_j": Field(("line",), ""),
+    "closed": Field(("line",), ""),
+    "node_line": Field(("node",), ""),
+    "node_position": Field(("node", "axis"), "nm"),
 }
 CORRELATION = {
     "two_time": Field(("region", "time", "time2"), "1"),

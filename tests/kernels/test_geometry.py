@@ -147,3 +147,78 @@ def test_the_centre_of_mass_of_a_peak_is_its_centre():
     f, r, c = np.indices((13, 17, 19))
     peak = np.exp(-((f - 6.3) ** 2 / 6 + (r - 8.45) ** 2 / 9 + (c - 9.6) ** 2 / 12))
     np.testing.assert_allclose(g.centre_of_mass(peak, np.ones(peak.shape, bool)), [6.3, 8.45, 9.6], atol=0.05)
+
+
+TILTED = g.Camera(
+    (40.3, -31.6),
+    0.7,
+    (55e-6, 75e-6),
+    "x-",
+    "y-",
+    (("y+", 0.5), ((0.1, 1.0, -0.2), 0.3)),
+    (("z+", 0.02), ("x+", -0.11)),
+    (3e-3, -2e-3, 1e-3),
+)
+
+
+@pytest.mark.parametrize("first", [(11, 7), (-5, 3)], ids=["cropped", "shifted"])
+def test_a_pixel_keeps_its_q_when_the_frame_is_cropped_or_shifted(first):
+    row, column = np.indices((5, 7), dtype=float)
+    whole = g.q_of_pixel(TILTED, row + first[0], column + first[1], wavelength=LAMBDA)
+    np.testing.assert_allclose(g.q_of_pixel(g.crop(TILTED, first), row, column, wavelength=LAMBDA), whole, rtol=1e-12, atol=1e-12)
+
+
+def test_a_group_of_pixels_has_the_q_of_its_middle():
+    row, column = np.indices((5, 7), dtype=float)
+    fine = g.q_of_pixel(TILTED, 2 * row + 0.5, 3 * column + 1.0, wavelength=LAMBDA)
+    np.testing.assert_allclose(g.q_of_pixel(g.bin_pixels(TILTED, (2, 3)), row, column, wavelength=LAMBDA), fine, rtol=1e-12, atol=1e-12)
+
+
+def test_binned_and_cropped_in_either_order_is_one():
+    one = g.bin_pixels(g.crop(TILTED, (6, 9)), (2, 3))
+    other = g.crop(g.bin_pixels(TILTED, (2, 3)), (3, 3))
+    np.testing.assert_allclose(one.centre_px, other.centre_px)
+
+
+def test_pixel_steps_of_a_tilted_detector_are_the_derivative_of_q():
+    steps, _ = g.q_basis(TILTED, (47.0, 53.0), g.Rocking((0.2, 1.0, 0.4), 1e-4), wavelength=LAMBDA)
+    q = [g.q_of_pixel(TILTED, 47.0 + dr, 53.0 + dc, wavelength=LAMBDA) for dr, dc in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))]
+    np.testing.assert_allclose(steps[:, 1], q[0] - q[1], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(steps[:, 2], q[2] - q[3], rtol=1e-6, atol=1e-9)
+
+
+def test_a_tilted_axis_is_a_named_one_between_two_turns():
+    lean = g.rotation("x+", 0.4)
+    between = g.compose((("x+", 0.4), ("y+", 0.9), ("x+", -0.4)))
+    np.testing.assert_allclose(g.rotation(2.5 * (lean @ [0, 1, 0]), 0.9), between, atol=1e-15)
+
+
+def test_the_step_of_an_energy_scan_is_that_of_the_wavelength():
+    camera = camera_of_34idc()
+    steps, peak = g.q_basis(camera, (31.0, 200.0), g.EnergyScan(1e-6), wavelength=g.wavelength(9.0))
+    later = g.q_of_pixel(camera, 31.0, 200.0, wavelength=g.wavelength(9.0 * (1 + 1e-6)))
+    np.testing.assert_allclose(steps[:, 0], later - peak, rtol=1e-8, atol=1e-13)
+
+
+def test_the_stage_moves_the_detector_along_the_arm_that_carries_it():
+    moved = g.Camera((10.0, 20.0), 1.0, (1e-4, 1e-4), circles=(("y+", 0.5),), shift=(0.03, -0.02, 0.0))
+    same = g.Camera((10.0 - 200.0, 20.0 - 300.0), 1.0, (1e-4, 1e-4), circles=(("y+", 0.5),))  # columns along x, rows against y
+    np.testing.assert_allclose(
+        g.q_of_pixel(moved, 3.0, 4.0, wavelength=LAMBDA), g.q_of_pixel(same, 3.0, 4.0, wavelength=LAMBDA), rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("tilt", "options"),
+    [(("z+", 0.21), {"detrot": 0.21}), (("x-", 0.13), {"tilt": 0.13}), (("y-", 0.13), {"tilt": 0.13, "tiltazimuth": 90.0})],
+)
+def test_a_tilt_is_that_of_xrayutilities(tilt, options):
+    xu = pytest.importorskip("xrayutilities")
+    camera = camera_of_34idc(tilt=(tilt,))
+    with np.errstate(all="ignore"):
+        conversion = xu.QConversion(["y+"], ["y+", "x-"], [0, 0, 1])
+        place = {"cch1": 128, "cch2": 128, "Nch1": 19, "Nch2": 23, "distance": 0.5, "pwidth1": 55e-6, "pwidth2": 55e-6}
+        conversion.init_area("y-", "x+", **place, **{k: v if k == "tiltazimuth" else np.degrees(v) for k, v in options.items()})
+        theirs = np.stack(conversion.area(0.0, 32.174, 12.6346, wl=g.wavelength(9.0) * 10, deg=True), axis=-1) * 10
+    ours = g.q_map(camera, (19, 23), wavelength=g.wavelength(9.0))
+    np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, atol=1e-9)

@@ -102,7 +102,7 @@ def simulate(
     from xcdi.cli.output import usable_cores
     from xcdi.jobs.setup import use_threads
 
-    use_threads(workers or usable_cores(), blas=workers or usable_cores())
+    use_threads(workers or usable_cores())
     from xcdi.cli.simulate import Order, simulate
 
     order = Order(name, out, profile.value, seed, variant, assignments or [], live, stall or [], lose or [], kill_after)
@@ -196,6 +196,20 @@ def diagnose(
     from xcdi.cli.tasks import Request
 
     return look(Request(pipeline, file, scans or [], beamline, settings, assignments or [], "cpu", out or Path("out"), workers, chunk), out)
+
+
+@app.command()
+def calibrate(
+    file: Source,
+    scan: str,
+    beamline: BeamlineName = "",
+    keep: Annotated[list[str] | None, typer.Option(help="parameter that stays as it is; may be repeated")] = None,
+    chunk: Chunk = 50,
+) -> int:
+    """Fit centre, distance and tilts of the detector to a scan of its arm through the direct beam."""
+    from xcdi.cli.calibrate import calibrate as fit
+
+    return fit(file, scan, beamline, keep=keep or [], chunk=chunk)
 
 
 @app.command()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ from xcdi.errors import XcdiError
 from xcdi.io import units
 from xcdi.io.chunks import Stack, frames, read_frames, sentinel
 from xcdi.io.images import read_image, relative_flat
-from xcdi.io.quantities import Sources, first_found, number
+from xcdi.io.quantities import Sources, first_found, number, read_spec
+from xcdi.io.region import Region, region
 
 __all__ = ["Found", "assemble"]
 
 STILL_DEG = 1e-3  # a motor that moves less than this only trembles
+STILL_ENERGY = 1e-4  # share of itself that the photon energy may stray without being scanned
 MOST_MASKED = 0.5
-UNIT_OF = {"energy": "keV", "distance": "m", "frame_time": "s", "count_time": "s", "dead_time": "s"}
-ATTRIBUTE = {"energy": "energy_kev", "distance": "distance_m"} | {f"{k}_time": f"{k}_time_s" for k in ("frame", "count", "dead")}
+Reduce = Callable[..., Array]
+UNIT_OF = {"distance": "m", "frame_time": "s", "count_time": "s", "dead_time": "s"}
+ATTRIBUTE = {"distance": "distance_m"} | {f"{k}_time": f"{k}_time_s" for k in ("frame", "count", "dead")}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def assemble(found: Found, path: Path, scan: str, beamline: Beamline, *, frames_
     XcdiError
         If there is no frame, no pixel to trust, or an array does not fit the frames.
     """
+    if beamline.spec and found.sources.spec is None:
+        found = replace(found, sources=found.sources._replace(spec=read_spec(beamline.spec, path)))
     numbers = _per_frame(found, beamline)
     n = _ready(found.stack, numbers) if growing else found.stack.shape[0]
     if n == 0:
@@ -68,7 +73,8 @@ def assemble(found: Found, path: Path, scan: str, beamline: Beamline, *, frames_
     if not growing:
         for name, (values, _) in numbers.items():
             _check_length(name, values, n, found)
-    images, valid = _images(found, beamline, path.parent if path.is_file() else path)
+    part = region(found.sources, beamline)
+    images, valid = _images(found, beamline, part, path.parent if path.is_file() else path)
     valid &= _trusted_at_first(source)
     if not valid.any():
         raise XcdiError(f"{found.sources.where}: no pixel of scan {scan!r} can be trusted; check the masks of beamline {beamline.name!r}")
@@ -84,7 +90,9 @@ def assemble(found: Found, path: Path, scan: str, beamline: Beamline, *, frames_
         ds[name] = ((), values, {"units": unit}) if values.ndim == 0 else (("frame",), values[:n], {"units": unit})
     ds = ds.set_coords([name for name in numbers if name != "monitor"])
     ds = _with_time(ds, found.sources.where)
-    return _with_rocking(ds, beamline).assign_attrs(_attributes(found, path, scan, beamline, ok, growing))
+    ds = _with_rocking(ds, beamline).assign_attrs(_attributes(found, path, scan, beamline, ok, growing))
+    scanned = ds.attrs.get("rocking_motor") == "energy"
+    return ds.assign_attrs(_energy(found, beamline, scanned=scanned) | _pixels(found, beamline, part))
 
 
 def _places(found: Found, beamline: Beamline, name: str) -> tuple[Quantity, ...]:
@@ -98,8 +106,9 @@ def _per_frame(found: Found, beamline: Beamline) -> dict[str, tuple[Array, str]]
     motors = motors or {name.removeprefix("motor:"): p for name, p in found.standard.items() if name.startswith("motor:")}
     wanted = {name: (p, "deg" if p[0].units in units.SIZES["angle"] else p[0].units) for name, p in motors.items()}
     wanted |= {"time": (_places(found, beamline, "time"), "s"), "monitor": (_places(found, beamline, "monitor"), "1")}
+    wanted |= {} if "energy" in motors else {"energy": (_places(found, beamline, "energy"), "keV")}
     values = {name: (first_found(found.sources, places, unit, name), unit) for name, (places, unit) in wanted.items()}
-    present = {name: (v, unit) for name, (v, unit) in values.items() if v is not None}
+    present = {name: (v, unit) for name, (v, unit) in values.items() if v is not None and not (name == "energy" and _steady(v))}
     if "time" not in present:
         step = number(
             first_found(found.sources, _places(found, beamline, "frame_time"), "s", "frame_time"), "frame_time", found.sources.where
@@ -107,6 +116,11 @@ def _per_frame(found: Found, beamline: Beamline) -> dict[str, tuple[Array, str]]
         if step is not None:
             present["time"] = (np.arange(max(found.stack.shape[0], found.expected or 0)) * step, "s")
     return present
+
+
+def _steady(energy: Array) -> bool:
+    """Whether the photon energy only trembles; an attribute says it then."""
+    return bool(energy.ndim == 0 or energy.size < 2 or np.nanmax(energy) - np.nanmin(energy) <= STILL_ENERGY * np.nanmean(energy))
 
 
 def _ready(stack: Stack, numbers: Mapping[str, tuple[Array, str]]) -> int:
@@ -128,27 +142,35 @@ def _check_length(name: str, values: Array, n: int, found: Found) -> None:
         )
 
 
-def _images(found: Found, beamline: Beamline, folder: Path) -> tuple[dict[str, Any], Array]:
+def _images(found: Found, beamline: Beamline, part: Region, folder: Path) -> tuple[dict[str, Any], Array]:
     """Dark and flat, and which pixels masks, gaps and images allow."""
     detector, shape = beamline.detector, found.stack.shape[1:]
-    if detector.shape is not None and detector.shape != shape and not (detector.bad_pixels or detector.flat or detector.dark):
+    if detector.shape and not part.fits(shape, detector.shape) and not (detector.bad_pixels or detector.flat or detector.dark):
         raise XcdiError(f"{found.sources.where}: frames are {shape}, beamline {beamline.name!r} has a detector of {detector.shape}")
     valid = np.ones(shape, bool)
     for name, bad in found.masks:
         valid &= ~_fitting(name, bad, shape, found.sources.where)
-    for y0, y1, x0, x1 in detector.gaps:
-        row, column = detector.roi_origin
-        valid[max(y0 - row, 0) : max(y1 - row, 0), max(x0 - column, 0) : max(x1 - column, 0)] = False
+    for gap in detector.gaps:
+        valid[part.covers(gap)] = False
     images: dict[str, Any] = {}
     if detector.bad_pixels:
-        bad = read_image(folder, detector.bad_pixels, shape, detector.roi_origin) != 0
+        bad = _image(folder, detector.bad_pixels, shape, part, np.max) != 0
         valid &= ~_fitting(detector.bad_pixels, bad, shape, found.sources.where)
     if detector.flat:
-        flat, seen = relative_flat(read_image(folder, detector.flat, shape, detector.roi_origin))
+        flat, seen = relative_flat(_image(folder, detector.flat, shape, part, np.mean))
         images["flat"], valid = (("y", "x"), flat, {"units": "1"}), valid & seen
     if detector.dark:
-        images["dark"] = (("y", "x"), read_image(folder, detector.dark, shape, detector.roi_origin).astype(np.float32), {"units": "1"})
+        dark = _image(folder, detector.dark, shape, part, np.sum).astype(np.float32)
+        images["dark"] = (("y", "x"), dark, {"units": "1"})
     return images, valid
+
+
+def _image(folder: Path, name: str, shape: tuple[int, int], part: Region, reduce: Reduce) -> Array:
+    """An image beside the scan, cut and binned as the frames are; one that has their shape is taken as it is."""
+    if part.binning == (1, 1):
+        return read_image(folder, name, shape, part.origin)
+    fine = read_image(folder, name, (shape[0] * part.binning[0], shape[1] * part.binning[1]), part.origin)
+    return reduce(fine.reshape(shape[0], part.binning[0], shape[1], part.binning[1]), axis=(1, 3))
 
 
 def _fitting(name: str, bad: Array, shape: tuple[int, ...], where: str) -> Array:
@@ -187,14 +209,14 @@ def _with_time(ds: xr.Dataset, where: str) -> xr.Dataset:
 
 
 def _with_rocking(ds: xr.Dataset, beamline: Beamline) -> xr.Dataset:
-    """Name the sample motor that moves most, if one does."""
+    """Name the sample motor that moves most, if one does; else the photon energy, if that moves."""
     circles = beamline.geometry.sample if beamline.geometry else ()
     travel = {c.motor: float(np.ptp(ds[c.motor].to_numpy())) for c in circles if c.motor in ds and ds[c.motor].ndim and ds[c.motor].size}
     moving = {motor: way for motor, way in travel.items() if way > STILL_DEG}
-    if not moving:
-        return ds
-    motor = max(moving, key=moving.__getitem__)
-    return ds.assign_coords(rocking=ds[motor].variable).assign_attrs(rocking_motor=motor)
+    if moving:
+        motor = max(moving, key=moving.__getitem__)
+        return ds.assign_coords(rocking=ds[motor].variable).assign_attrs(rocking_motor=motor)
+    return ds.assign_attrs(rocking_motor="energy") if "energy" in ds and beamline.geometry else ds
 
 
 def _attributes(found: Found, path: Path, scan: str, beamline: Beamline, ok: Array, growing: bool) -> dict[str, Any]:
@@ -216,9 +238,24 @@ def _attributes(found: Found, path: Path, scan: str, beamline: Beamline, ok: Arr
     }
     for name, unit in UNIT_OF.items():
         attrs[ATTRIBUTE[name]] = number(first_found(found.sources, _places(found, beamline, name), unit, name), name, found.sources.where)
-    attrs["pixel_size_m"] = pixel = _pixel_size(found, beamline)
-    attrs["centre_px"] = _centre(found, beamline, pixel)
     return {name: value for name, value in attrs.items() if value is not None}
+
+
+def _energy(found: Found, beamline: Beamline, *, scanned: bool) -> dict[str, float]:
+    """Photon energy [keV]; the mean where it is scanned, and every frame has its own."""
+    values = first_found(found.sources, _places(found, beamline, "energy"), "keV", "energy")
+    energy = number(np.nanmean(values) if scanned and values is not None else values, "energy", found.sources.where)
+    return {} if energy is None else {"energy_kev": energy}
+
+
+def _pixels(found: Found, beamline: Beamline, part: Region) -> dict[str, Any]:
+    """Size [m] and centre of the frames' pixels, cut and binned as they are; what nobody states is absent."""
+    pixel = _pixel_size(found, beamline)
+    centre = _centre(found, beamline, pixel)
+    notes: dict[str, Any] = {} if part.origin == (0, 0) else {"roi_origin": list(part.origin)}
+    notes |= {} if part.binning == (1, 1) else {"binning": list(part.binning)}
+    notes |= {} if pixel is None else {"pixel_size_m": [size * n for size, n in zip(pixel, part.binning, strict=True)]}
+    return notes if centre is None else notes | {"centre_px": part.of_chip(centre)}
 
 
 def _pixel_size(found: Found, beamline: Beamline) -> list[float] | None:

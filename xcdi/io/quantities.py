@@ -15,13 +15,14 @@ from xcdi.backend import Array
 from xcdi.beamline import Quantity, Spec
 from xcdi.errors import SchemaError, XcdiError
 from xcdi.io import units
+from xcdi.io.fio import read_fio
 from xcdi.io.vetting import locate, opened
 
 __all__ = ["Sources", "SpecScan", "array", "first_found", "number", "quantity", "read_spec", "text"]
 
 
 class SpecScan(NamedTuple):
-    """One scan of a SPEC file."""
+    """One scan of a SPEC or FIO file."""
 
     where: str
     columns: dict[str, Array]
@@ -126,28 +127,33 @@ def _from_spec(sources: Sources, name: str) -> tuple[Array, str] | None:
 
 
 def read_spec(spec: Spec, frames: Path) -> SpecScan:
-    """Columns and motors of the SPEC scan that belongs to the file `frames`.
+    """Columns and motors of the SPEC or FIO scan that belongs to the file `frames`.
 
     Raises
     ------
     XcdiError
         If the file's name does not tell the scan, or the SPEC file does not have it.
     """
-    from silx.io.specfile import SfErrScanNotFound, SpecFile
-
     match = re.search(spec.scan_from, frames.name)
     if match is None or not match.groups():
-        raise XcdiError(
-            f"{frames.name}: its name does not tell the SPEC scan by {spec.scan_from!r}; expected a name that fits, with one group"
-        )
+        raise XcdiError(f"{frames.name}: its name does not tell the scan by {spec.scan_from!r}; expected a name that fits, with one group")
     path = frames.parent / spec.file.format(scan=match[1])
+    if path.suffix == ".fio":
+        return SpecScan(path.name, *read_fio(path))
+    return _spec_scan(path, match[1], frames)
+
+
+def _spec_scan(path: Path, number: str, frames: Path) -> SpecScan:
+    """Scan `number` of the SPEC file at `path`."""
+    from silx.io.specfile import SfErrScanNotFound, SpecFile
+
     try:
         with closing(SpecFile(str(path))) as file:
-            scan = file[f"{int(match[1])}.1"]
+            scan = file[f"{int(number)}.1"]
             columns = {name: np.array(scan.data_column_by_name(name)) for name in scan.labels}
             motors = {name: float(scan.motor_position_by_name(name)) for name in scan.motor_names}
     except OSError:
         raise XcdiError(f"{path}: no such SPEC file; the beamline expects it beside {frames.name}") from None
     except (KeyError, ValueError, SfErrScanNotFound):
-        raise XcdiError(f"{path.name}: no scan {match[1]}, which {frames.name} belongs to") from None
-    return SpecScan(f"{path.name} scan {match[1]}", columns, motors)
+        raise XcdiError(f"{path.name}: no scan {number}, which {frames.name} belongs to") from None
+    return SpecScan(f"{path.name} scan {number}", columns, motors)

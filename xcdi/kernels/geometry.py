@@ -1,32 +1,50 @@
 """Where pixels and rocking steps lie in reciprocal space, and voxels in the laboratory.
 
 Laboratory axes: z along the beam, y up, x = y cross z. Vectors are (x, y, z);
-volumes are (z, y, x). Angles are radians, wavelengths nm, q is 1/nm; distance and
-pixel size share one unit (only their ratio counts). Circles are listed from the
-outermost in, as the diffractometer carries them.
+volumes are (z, y, x). Angles are radians, wavelengths nm, q is 1/nm. The circles and
+the detector are in :mod:`xcdi.kernels.diffractometer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage as ndi
 
 from xcdi.backend import Array
+from xcdi.kernels.diffractometer import (
+    HC,
+    Camera,
+    EnergyScan,
+    QBasis,
+    Rocking,
+    Turn,
+    bin_pixels,
+    compose,
+    crop,
+    q_basis,
+    q_map,
+    q_of_pixel,
+    rotation,
+    unit,
+    wavelength,
+)
 from xcdi.kernels.resampling import lab_basis, resample, resample_linear
 
 __all__ = [
     "HC",
     "Camera",
+    "EnergyScan",
     "QBasis",
     "Rocking",
+    "Turn",
     "azimuth",
+    "bin_pixels",
     "bragg_spacing",
     "centre_of_mass",
     "compose",
+    "crop",
     "find_peak",
     "lab_basis",
     "q_basis",
@@ -38,188 +56,11 @@ __all__ = [
     "rotation",
     "tile_sums",
     "two_theta",
+    "unit",
     "voxel_basis",
     "voxel_lengths",
     "wavelength",
 ]
-
-HC = 1.2398419843  # keV nm (CODATA 2018, exact)
-BEAM = np.array([0.0, 0.0, 1.0])
-NAMED = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
-Turn = tuple[str, float]  # axis such as "y+" and angle in rad
-
-
-class QBasis(NamedTuple):
-    """Sampling of reciprocal space: columns of `steps` are one frame, row, column on; `peak` is Q [1/nm]."""
-
-    steps: Array
-    peak: Array
-
-
-class Rocking(NamedTuple):
-    """The circle that moves during a scan: its axis, its step [rad], and the circles outside it."""
-
-    axis: str
-    step: float
-    outer: tuple[Turn, ...] = ()
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A flat detector, on an arm (its circles) or on a stage facing the beam (no circles).
-
-    Attributes
-    ----------
-    centre_px : (row, column)
-        The pixel on the axis of the arm; without circles the direct beam. It may lie off the frame.
-    distance, pixel : float, (height, width)
-        From the sample to that pixel, and of one pixel, in one unit.
-    columns, rows : axis
-        Direction in which the column and the row number rise with the arm at zero.
-    circles : of the arm, outermost first
-    """
-
-    centre_px: tuple[float, float]
-    distance: float
-    pixel: tuple[float, float]
-    columns: str = "x+"
-    rows: str = "y-"
-    circles: tuple[Turn, ...] = ()
-
-    @property
-    def arm(self) -> Array:
-        """Rotation of the arm, (3, 3)."""
-        return compose(self.circles)
-
-    @property
-    def column_step(self) -> Array:
-        """From one column to the next, in the laboratory."""
-        return self.arm @ unit(self.columns) * self.pixel[1]
-
-    @property
-    def row_step(self) -> Array:
-        """From one row to the next, in the laboratory."""
-        return self.arm @ unit(self.rows) * self.pixel[0]
-
-
-def wavelength(energy_kev: float) -> float:
-    """Wavelength [nm] of photons of that energy.
-
-    Examples
-    --------
-    >>> round(wavelength(9.65), 6)
-    0.128481
-    """
-    return HC / energy_kev
-
-
-def unit(axis: str | Sequence[float]) -> Array:
-    """Unit vector of ``"y-"`` and the like, or of three numbers."""
-    if isinstance(axis, str):
-        return np.array(NAMED[axis[0]]) * (-1.0 if axis[1:] == "-" else 1.0)
-    vector = np.asarray(axis, dtype=float)
-    return vector / np.linalg.norm(vector)
-
-
-def rotation(axis: str | Sequence[float], angle: float) -> Array:
-    """Right-handed rotation about `axis` by `angle` [rad], shape (3, 3).
-
-    Examples
-    --------
-    >>> np.round(rotation("y+", np.pi / 2) @ [0, 0, 1], 12)
-    array([1., 0., 0.])
-    """
-    x, y, z = unit(axis)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
-
-
-def compose(circles: Sequence[Turn]) -> Array:
-    """Rotation of what the innermost of `circles` carries; no circles give the identity."""
-    total = np.eye(3)
-    for axis, angle in circles:
-        total = total @ rotation(axis, angle)
-    return total
-
-
-def pixel_position(camera: Camera, row: Array, column: Array) -> Array:
-    """Place of a pixel as seen from the sample, shape (..., 3), in the unit of `camera`."""
-    down = np.asarray(row, dtype=float)[..., None] - camera.centre_px[0]
-    along = np.asarray(column, dtype=float)[..., None] - camera.centre_px[1]
-    return camera.distance * camera.arm @ BEAM + down * camera.row_step + along * camera.column_step
-
-
-def q_of_pixel(camera: Camera, row: Array, column: Array, *, wavelength: float) -> Array:
-    r"""Scattering vector :math:`Q = k(\hat r - \hat z)` that reaches a pixel.
-
-    Parameters
-    ----------
-    camera : Camera
-    row, column : numbers or arrays of one shape
-        Fractions are allowed, and pixels off the frame.
-    wavelength : float
-        [nm].
-
-    Returns
-    -------
-    array, shape (..., 3)
-        [1/nm], laboratory axes x, y, z.
-
-    Examples
-    --------
-    >>> flat = Camera(centre_px=(0, 0), distance=1.0, pixel=(1e-3, 1e-3))
-    >>> q_of_pixel(flat, 0, 0, wavelength=0.1)
-    array([0., 0., 0.])
-    """
-    place = pixel_position(camera, row, column)
-    direction = place / np.linalg.norm(place, axis=-1, keepdims=True)
-    return 2 * np.pi / wavelength * (direction - BEAM)
-
-
-def q_map(camera: Camera, shape: tuple[int, int], *, wavelength: float) -> Array:
-    """Scattering vector of every pixel of a frame, shape (y, x, 3) [1/nm]."""
-    rows, columns = np.indices(shape, dtype=float)
-    return q_of_pixel(camera, rows, columns, wavelength=wavelength)
-
-
-def q_basis(camera: Camera, pixel: tuple[float, float], rocking: Rocking, *, wavelength: float) -> QBasis:
-    r"""Steps in reciprocal space of one frame, one row and one column at a pixel.
-
-    .. math:: q_{row} = \frac{k}{r} P(p_{row}), \quad P(v) = v - (v\cdot\hat k_f)\hat k_f, \qquad
-              q_{frame} = O\,R(-\delta\omega)\,O^T Q - Q
-
-    `O` is the rotation of the circles outside the rocking one. Circles inside it cancel: the
-    steps are in the crystal, drawn in laboratory axes as they stand at the reference frame.
-
-    Parameters
-    ----------
-    camera : Camera
-    pixel : (row, column)
-        Where the scan's frames meet the reflection; may be fractional.
-    rocking : Rocking
-        Axis, step per frame [rad] and outer circles.
-    wavelength : float
-        [nm].
-
-    Returns
-    -------
-    QBasis
-        `steps` (3, 3): columns frame, row, column; `peak` (3,): Q at `pixel`. [1/nm]
-
-    Notes
-    -----
-    Tangents at `pixel`: valid while the rocking arc |Q| w^2 / 2 stays below half a pixel.
-    Source: Maddali et al., J. Appl. Cryst. 53, 393 (2020); Li et al., J. Appl. Cryst. 53, 404 (2020).
-    """
-    k = 2 * np.pi / wavelength
-    place = pixel_position(camera, *pixel)
-    r = float(np.linalg.norm(place))
-    peak = k * (place / r - BEAM)
-    across = np.eye(3) - np.outer(place, place) / r**2
-    outer = compose(rocking.outer)
-    turned = outer @ rotation(rocking.axis, -rocking.step) @ outer.T @ peak
-    steps = np.stack([turned - peak, k / r * across @ camera.row_step, k / r * across @ camera.column_step], axis=1)
-    return QBasis(steps, peak)
 
 
 def voxel_basis(steps: Array, shape: Sequence[int]) -> Array:

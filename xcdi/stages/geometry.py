@@ -164,15 +164,15 @@ def to_lab(phased: xr.Dataset, *, voxel_nm: float | None = None) -> xr.Dataset:
     Parameters
     ----------
     phased : OBJECT
-        `rho`, `support`, `voxel_basis`, `q_peak`; `rho_error` and `solutions` where there are any.
+        `rho`, `support`, `voxel_basis`, `q_peak`; `rho_error`, `phase_error` and `solutions` where there are any.
     voxel_nm : float, optional
         Edge of a voxel; by default the finest of the data frame.
 
     Returns
     -------
     CRYSTAL
-        `rho`, `amplitude` (1 at its 90th percentile inside), `phase` [rad], `support`, and `rho_error`,
-        `solutions` as given; coordinates x, y, z [nm], 0 at the middle voxel of `phased`. Attributes
+        `rho`, `amplitude` (1 at its 90th percentile inside), `phase` [rad], `support`, and `rho_error`, `phase_error`,
+        `solutions` as given; coordinates x, y, z [nm], 0 at the middle voxel of `phased`. Attributes voxel_basis_nm, of the data frame,
         q_peak and ramp (x, y, z) [1/nm]: locally the wave vector is q_peak + ramp + gradient of the phase.
     """
     require(phased, "rho", "support", "voxel_basis", "q_peak", schema=OBJECT)
@@ -188,6 +188,7 @@ def to_lab(phased: xr.Dataset, *, voxel_nm: float | None = None) -> xr.Dataset:
         **lab.attrs,
         "q_peak": phased.q_peak.to_numpy().tolist(),
         "ramp": (np.asarray(phased.attrs.get("ramp", np.zeros(3)), dtype=float) + ramp).tolist(),
+        "voxel_basis_nm": basis.tolist(),
         "axes": "z along the beam, y up, x = y cross z",
     }
     return _without_ramp(lab, ramp).assign_attrs(notes)
@@ -234,6 +235,8 @@ def _on_grid(phased: xr.Dataset, basis: Array, grid: Grid) -> xr.Dataset:
     fields: dict[str, Any] = {"rho": (LAB, rho / np.float32(scale), {"units": "1"}), "support": (LAB, support, {"units": ""})}
     if "rho_error" in phased:
         fields["rho_error"] = (LAB, geometry.resample_linear(cut("rho_error"), basis, **onto) / np.float32(scale), {"units": "1"})
+    if "phase_error" in phased:
+        fields["phase_error"] = (LAB, _between_known(cut("phase_error"), basis, onto), {"units": "rad"})
     if "solutions" in phased:
         fields["solutions"] = (
             phased.solutions.dims,
@@ -241,6 +244,14 @@ def _on_grid(phased: xr.Dataset, basis: Array, grid: Grid) -> xr.Dataset:
             {"units": "1"},
         )
     return xr.Dataset(fields, grid.coordinates, attrs={"amplitude_scale": scale})
+
+
+def _between_known(values: Array, basis: Array, onto: dict[str, Any]) -> Array:
+    """Interpolate what is known of `values`; NaN where half or more of it is not."""
+    known = np.isfinite(values)
+    share = geometry.resample_linear(known.astype(np.float32), basis, **onto)
+    total = geometry.resample_linear(np.where(known, values, 0).astype(np.float32), basis, **onto)
+    return np.where(share > 0.5, total / np.maximum(share, 0.5), np.nan).astype(np.float32)
 
 
 def _around(support: Array) -> tuple[tuple[slice, ...], Array]:
@@ -286,7 +297,7 @@ def _at(frame: int, row: int, column: int) -> Brightest:
 
 def _bragg_angles(scan: xr.Dataset, found: Brightest) -> dict[str, Any]:
     """Scattering angle and spacing at the centre of mass, and on the axis of the arm if there is one."""
-    wavelength, view = instrument.wavelength(scan), instrument.camera(scan, found.nearest[0])
+    wavelength, view = instrument.wavelength(scan, found.nearest[0]), instrument.camera(scan, found.nearest[0])
     places = {"": found.centre[1:]} | ({"arm_": view.centre_px} if view.circles else {})
     notes = {}
     for name, (row, column) in places.items():

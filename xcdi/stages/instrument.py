@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xcdi.backend import Array
-from xcdi.beamline import Geometry
+from xcdi.beamline import Circle, Geometry
 from xcdi.errors import SchemaError
 from xcdi.kernels import geometry
 
-__all__ = ["attribute", "camera", "q_basis", "rocking", "wavelength"]
+__all__ = ["attribute", "binned", "camera", "crop", "q_basis", "rocking", "wavelength"]
 
-UNEVEN = 0.2  # of a step that an angle may stray from even spacing
+UNEVEN = 0.2  # of a step that an angle or an energy may stray from even spacing
+STILL_DEG = 0.01  # that a circle which does not rock may drift during a scan
+ENERGY = "energy"  # rocking_motor of a scan of the photon energy
 
 
 def camera(scan: xr.Dataset, frame: int = 0) -> geometry.Camera:
@@ -35,7 +38,61 @@ def camera(scan: xr.Dataset, frame: int = 0) -> geometry.Camera:
         columns=layout.columns,
         rows=layout.rows,
         circles=_turns(scan, layout.detector, frame),
+        tilt=tuple((tilt.axis, math.radians(tilt.angle_deg)) for tilt in layout.tilt),
+        shift=_shift(scan, layout, frame),
     )
+
+
+def crop(scan: xr.Dataset, box: Mapping[str, slice]) -> xr.Dataset:
+    """Cut a box out of a scan; the centre moves along, so that every pixel keeps its q.
+
+    Parameters
+    ----------
+    scan : SCAN
+    box : mapping of slices
+        Of ``frame``, ``y`` and ``x``, each with a start, as from :func:`xcdi.stages.geometry.peak_box`.
+
+    Returns
+    -------
+    SCAN
+        With the attribute centre_px counted from its own first pixel.
+    """
+    cut = scan.isel(box)
+    if "centre_px" not in scan.attrs:
+        return cut
+    first = (box[dim].start or 0 if dim in box else 0 for dim in ("y", "x"))
+    return cut.assign_attrs(centre_px=[centre - start for centre, start in zip(scan.attrs["centre_px"], first, strict=True)])
+
+
+def binned(scan: xr.Dataset, by: tuple[int, int]) -> xr.Dataset:
+    """Sum groups of `by` (rows, columns) pixels; pixel size and centre go along, so that a group has the q of its middle.
+
+    Parameters
+    ----------
+    scan : SCAN
+        `counts`, `valid`; other images must be applied before.
+    by : (rows, columns)
+        Rows and columns that do not fill a group at the end are left out.
+
+    Returns
+    -------
+    SCAN
+        A group is valid where all of its pixels are.
+    """
+    images = [str(name) for name in scan.data_vars if {"y", "x"} <= set(scan[name].dims) and name not in ("counts", "valid")]
+    if images:
+        raise SchemaError(f"{images[0]!r} is an image of the single pixels; apply it (corrections) before binning")
+    groups = {"y": by[0], "x": by[1]}
+    summed = scan.counts.coarsen(groups, boundary="trim").sum()
+    good = scan.valid.coarsen(groups, boundary="trim").all()
+    small = scan.drop_vars(["counts", "valid"]).drop_dims(["y", "x"], errors="ignore")
+    out = small.assign(counts=summed.assign_attrs(scan.counts.attrs), valid=good.assign_attrs(scan.valid.attrs))
+    notes = {}
+    if "centre_px" in scan.attrs:
+        notes["centre_px"] = [(centre + 0.5) / n - 0.5 for centre, n in zip(scan.attrs["centre_px"], by, strict=True)]
+    if "pixel_size_m" in scan.attrs:
+        notes["pixel_size_m"] = [size * n for size, n in zip(scan.attrs["pixel_size_m"], by, strict=True)]
+    return out.assign_attrs(notes)
 
 
 def _pair(values: Sequence[float]) -> tuple[float, float]:
@@ -55,18 +112,32 @@ def attribute(scan: xr.Dataset, name: str, remedy: str) -> Any:
     return scan.attrs[name]
 
 
-def wavelength(scan: xr.Dataset) -> float:
-    """Wavelength [nm] of the scan's photons."""
+def wavelength(scan: xr.Dataset, frame: int | None = None) -> float:
+    """Wavelength [nm] of the scan's photons; of one frame where the energy is scanned."""
+    if frame is not None and scan.attrs.get("rocking_motor") == ENERGY:
+        return geometry.wavelength(float(_per_frame(scan, ENERGY)[frame]))
     return geometry.wavelength(float(attribute(scan, "energy_kev", "state quantities.energy in the beamline file")))
 
 
-def _turns(scan: xr.Dataset, circles: Sequence[Any], frame: int) -> tuple[geometry.Turn, ...]:
+def _turns(scan: xr.Dataset, circles: Sequence[Circle], frame: int) -> tuple[geometry.Turn, ...]:
     """Axis and angle [rad] of every circle at one frame."""
-    return tuple((circle.axis, np.radians(_angle(scan, circle.motor)[frame])) for circle in circles)
+    return tuple((circle.axis, math.radians(_per_frame(scan, circle.motor)[frame] - circle.zero_deg)) for circle in circles)
 
 
-def _angle(scan: xr.Dataset, motor: str) -> Array:
-    """Angles [deg] of a motor, one per frame."""
+def _shift(scan: xr.Dataset, layout: Geometry, frame: int) -> tuple[float, float, float]:
+    """How far [m] the detector's stage has moved it at one frame, arm at zero."""
+    moved = np.zeros(3)
+    for stage in layout.stage:
+        values = _per_frame(scan, stage.motor)
+        unit = scan[stage.motor].attrs.get("units")
+        if unit != "mm":
+            raise SchemaError(f"motor {stage.motor!r} of the detector's stage is in {unit!r}, expected 'mm'; state that under [motors]")
+        moved += (values[frame] - stage.zero_mm) * 1e-3 * geometry.unit(stage.axis)
+    return float(moved[0]), float(moved[1]), float(moved[2])
+
+
+def _per_frame(scan: xr.Dataset, motor: str) -> Array:
+    """Angles [deg] (positions [mm], energies [keV]) of a motor, one per frame."""
     if motor not in scan.variables:
         raise SchemaError(f"the scan has no motor {motor!r}, which its geometry turns; name its place under [motors] in the beamline file")
     angles = np.broadcast_to(scan[motor].to_numpy().astype(float), scan.sizes["frame"])
@@ -75,18 +146,39 @@ def _angle(scan: xr.Dataset, motor: str) -> Array:
     return angles
 
 
-def rocking(scan: xr.Dataset, frame: int) -> geometry.Rocking:
-    """The circle that rocks, with the circles outside it as they stand at `frame`."""
+def rocking(scan: xr.Dataset, frame: int) -> geometry.Rocking | geometry.EnergyScan:
+    """The circle that rocks, with the circles outside it as they stand at `frame`; or the step of the energy.
+
+    Raises
+    ------
+    SchemaError
+        If nothing rocks, the steps are uneven, or another circle moves as well.
+    """
     motor = attribute(scan, "rocking_motor", "no motor of the sample moves during it, so its frames are no rocking curve")
-    circles = _layout(scan).sample
-    place = next((i for i, circle in enumerate(circles) if circle.motor == motor), None)
+    layout = _layout(scan)
+    _still(scan, motor, layout)
+    if motor == ENERGY:
+        energies = _per_frame(scan, ENERGY)
+        return geometry.EnergyScan(_even_step(energies, ENERGY, "keV") / float(energies[frame]))
+    place = next((i for i, circle in enumerate(layout.sample) if circle.motor == motor), None)
     if place is None:
-        raise SchemaError(f"rocking_motor {motor!r} is no circle of the sample ({', '.join(c.motor for c in circles) or 'none'})")
-    return geometry.Rocking(circles[place].axis, np.radians(_even_step(_angle(scan, motor), motor)), _turns(scan, circles[:place], frame))
+        raise SchemaError(f"rocking_motor {motor!r} is no circle of the sample ({', '.join(c.motor for c in layout.sample) or 'none'})")
+    step = math.radians(_even_step(_per_frame(scan, motor), motor, "deg"))
+    return geometry.Rocking(layout.sample[place].axis, step, _turns(scan, layout.sample[:place], frame))
 
 
-def _even_step(angles: Array, motor: str) -> float:
-    """Step [deg] of evenly spaced `angles`."""
+def _still(scan: xr.Dataset, motor: str, layout: Geometry) -> None:
+    """Refuse a scan in which a second circle moves: its frames have no common steps."""
+    for circle in (*layout.sample, *layout.detector):
+        if circle.motor == motor or circle.motor not in scan.variables:
+            continue  # a sample circle inside the one that rocks is not needed
+        way = float(np.ptp(_per_frame(scan, circle.motor)))
+        if way > STILL_DEG:
+            raise SchemaError(f"{circle.motor!r} moves by {way:.4g} deg while {motor!r} is scanned; phasing needs one that moves alone")
+
+
+def _even_step(angles: Array, motor: str, unit: str) -> float:
+    """Step of evenly spaced `angles` or energies."""
     if len(angles) < 2:
         raise SchemaError(f"one frame; {motor!r} needs two or more to have a step")
     step, start = np.polyfit(np.arange(len(angles)), angles, 1)
@@ -94,7 +186,7 @@ def _even_step(angles: Array, motor: str) -> float:
     if stray.max() > UNEVEN * abs(step):
         worst = int(stray.argmax())
         raise SchemaError(
-            f"{motor!r} is {stray[worst]:.4g} deg off even steps of {step:.4g} deg at frame {worst}; phasing needs even steps"
+            f"{motor!r} is {stray[worst]:.4g} {unit} off even steps of {step:.4g} {unit} at frame {worst}; phasing needs even steps"
         )
     return float(step)
 
@@ -102,4 +194,4 @@ def _even_step(angles: Array, motor: str) -> float:
 def q_basis(scan: xr.Dataset, index: tuple[int, int, int]) -> geometry.QBasis:
     """Steps of reciprocal space and Q at (frame, row, column) [1/nm]."""
     frame, row, column = index
-    return geometry.q_basis(camera(scan, frame), (row, column), rocking(scan, frame), wavelength=wavelength(scan))
+    return geometry.q_basis(camera(scan, frame), (row, column), rocking(scan, frame), wavelength=wavelength(scan, frame))

@@ -1,0 +1,105 @@
+"""Direct beam on a detector that moves: where it fell in every frame, and what that says of centre, distance and tilts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from xcdi.backend import Array
+from xcdi.errors import XcdiError
+from xcdi.kernels import calibration, geometry
+from xcdi.schema import require
+from xcdi.stages import instrument
+from xcdi.stages.blocks import frame_blocks
+
+__all__ = ["calibrate", "direct_beam"]
+
+WINDOW = 8  # pixels on either side of the brightest that the centre of mass is taken from
+UNITS = dict(zip(calibration.PARAMETERS, ("px", "px", "m", "deg", "deg", "deg"), strict=True))
+UNKNOWN = {"centre_px": [0.0, 0.0], "distance_m": 1.0}  # where a search begins that does not depend on it
+
+
+def direct_beam(scan: xr.Dataset, *, workers: int = 1) -> xr.Dataset:
+    """Centre of mass of the direct beam in every frame.
+
+    Parameters
+    ----------
+    scan : SCAN
+        `counts`, `valid`: an attenuated beam, brighter than all else.
+
+    Returns
+    -------
+    Dataset
+        `row`, `column` (frame) [px]; NaN where a frame has no count, or the beam touches its edge.
+    """
+    require(scan, "counts", "valid")
+    seen = scan[["counts", "valid", *(["frame_ok"] if "frame_ok" in scan else [])]]
+    places = [_place(frame, block.valid.to_numpy()) for block in frame_blocks(seen, workers=workers) for frame in _trusted(block, scan)]
+    row, column = np.array(places).reshape(-1, 2).T
+    return xr.Dataset({"row": ("frame", row, {"units": "px"}), "column": ("frame", column, {"units": "px"})})
+
+
+def calibrate(scan: xr.Dataset, *, free: Sequence[str] = calibration.PARAMETERS, workers: int = 1) -> xr.Dataset:
+    """Centre, distance and tilts of the detector from a scan of its arm (or stage) through the direct beam.
+
+    Parameters
+    ----------
+    scan : SCAN
+        With the motors of the detector, and the attributes geometry and pixel_size_m.
+    free : names
+        Of ``centre_row``, ``centre_column``, ``distance``, ``in_plane``, ``tilt_x``, ``tilt_y``; the others are kept.
+
+    Returns
+    -------
+    Dataset
+        `value` and `error` (parameter) in `units` (parameter), NaN error where a parameter was kept; `row`, `column` (frame).
+        Centre in pixels of the frames. Attributes residual_px, frames.
+
+    Raises
+    ------
+    XcdiError
+        If the beam was seen in too few frames, or they cannot tell the parameters apart.
+    """
+    known = scan.assign_attrs(UNKNOWN | scan.attrs)
+    if "distance" not in free:
+        instrument.attribute(scan, "distance_m", "state quantities.distance in the beamline file, or let the distance be fitted")
+    places = direct_beam(scan, workers=workers)
+    found = np.stack([places.row.to_numpy(), places.column.to_numpy()], axis=1)
+    seen = np.flatnonzero(np.isfinite(found).all(axis=1))
+    if not seen.size:
+        raise XcdiError("no frame shows the direct beam away from its edge; move less far, or open the region of interest")
+    fit = calibration.calibrate(found[seen], [instrument.camera(known, int(frame)) for frame in seen], free=free)
+    values = [*fit.camera.centre_px, fit.camera.distance, *(np.degrees(angle) for _, angle in fit.camera.tilt)]
+    errors = [fit.errors.get(name, np.nan) * (180 / np.pi if UNITS[name] == "deg" else 1) for name in calibration.PARAMETERS]
+    table = {
+        "value": ("parameter", np.array(values, dtype=float)),
+        "error": ("parameter", np.array(errors)),
+        "units": ("parameter", list(UNITS.values())),
+    }
+    named = places.assign(table).assign_coords(parameter=list(UNITS))
+    return named.assign_attrs(residual_px=fit.residual, frames=int(seen.size))
+
+
+def _place(counts: Array, valid: Array) -> tuple[float, float]:
+    """Row and column of the beam in one frame."""
+    if not counts.any():
+        return np.nan, np.nan
+    middle = geometry.find_peak(counts, valid)
+    if any(i - WINDOW < 0 or i + WINDOW >= n for i, n in zip(middle, counts.shape, strict=True)):
+        return np.nan, np.nan
+    around = tuple(slice(i - WINDOW, i + WINDOW + 1) for i in middle)
+    row, column = geometry.centre_of_mass(counts[around], valid[around])
+    return float(row + middle[0] - WINDOW), float(column + middle[1] - WINDOW)
+
+
+def _trusted(block: xr.Dataset, scan: xr.Dataset) -> Array:
+    """Counts of a block as floats, 0 where they cannot be trusted."""
+    counts, sentinel = block.counts.to_numpy(), scan.attrs.get("sentinel")
+    good = block.valid.to_numpy() & np.isfinite(counts)
+    if sentinel is not None and np.issubdtype(counts.dtype, np.integer):
+        good &= counts != sentinel
+    if "frame_ok" in block:
+        good &= block.frame_ok.to_numpy()[:, None, None]
+    return np.where(good, counts, 0).astype(np.float64)
