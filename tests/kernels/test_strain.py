@@ -121,3 +121,56 @@ def test_errors_are_those_of_a_thousand_noisy_copies():
     found = strain.distortion(strain.gradient(rho, UPRIGHT), G, along)[:, 1, 1, 1:4]
     told = strain.noise_floor(strain.phase_error(np.array(2.0), np.array(sigma)), UPRIGHT, G, along)
     assert found.std() == pytest.approx(told, rel=0.1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_a_few_maps_tell_their_spread_without_bias(count):
+    rng = np.random.default_rng(count)
+    sigma = 1 + 0.5 * np.sin(np.arange(SHAPE[0]) / 4)[:, None, None]
+    found = [strain.local_spread(sigma * rng.normal(size=(count, *SHAPE)), np.ones(SHAPE, bool)) / sigma for _ in range(4)]
+    assert np.median(found) == pytest.approx(1, rel=0.04)
+
+
+def test_large_errors_beside_a_wall_do_not_spread_inward():
+    rng, wide = np.random.default_rng(7), np.ones(SHAPE)
+    wide[:, :, :3] = 30.0
+    found = strain.local_spread(wide * rng.normal(size=(6, *SHAPE)), np.ones(SHAPE, bool))
+    assert np.median(found[:, :, 6]) == pytest.approx(1, rel=0.15)
+    assert np.median(found[:, :, 0]) == pytest.approx(30, rel=0.5)
+
+
+def test_what_is_outside_has_no_spread():
+    inside = np.zeros(SHAPE, bool)
+    inside[5:12, 5:12, 5:12] = True
+    found = strain.local_spread(np.random.default_rng(1).normal(size=(4, *SHAPE)), inside)
+    assert (found[inside] > 0).all()
+    assert not found[~inside].any()
+
+
+def test_phase_and_ramp_that_no_data_fix_are_no_scatter():
+    rho = lattice(UPRIGHT, lambda x, y, z: 1e-5 * x * y).astype(complex)
+    x, y, z = places(UPRIGHT)
+    inside = x**2 + y**2 + z**2 < 70.0**2
+    turned = np.stack([rho, rho * np.exp(1j * (0.7 + 2e-3 * x - 1e-3 * z)), rho * np.exp(-0.4j + 1e-3j * y)])
+    assert np.nanmax(strain.phase_scatter(turned, inside)) < 1e-3
+    assert np.isnan(strain.phase_scatter(turned, inside)[~inside]).all()
+
+
+def test_the_factor_is_refused_where_nothing_scatters():
+    with pytest.raises(ValueError, match="differ"):
+        strain.error_factor(np.zeros(3), np.ones(3))
+
+
+def test_the_range_is_shorter_along_the_longer_voxel():
+    basis = geometry.lab_basis([5.0, 10.0, 20.0])  # z, y, x
+    g = np.array([0.0, 2.0, 0.0])
+    for direction, edge in ((0, 20.0), (1, 10.0), (2, 5.0)):
+        assert strain.reportable(basis, g, np.eye(3)[direction]) == pytest.approx(np.pi / 2 / edge)
+
+
+def test_steps_near_pi_are_counted_on_the_grid_that_was_phased():
+    slope = np.zeros((3, 3, 5, 7))
+    slope[2] = 0.5  # along z
+    inside = np.ones((3, 5, 7), bool)
+    assert strain.near_limit(slope, geometry.lab_basis([4.0, 9.0, 9.0]), inside) == 0
+    assert strain.near_limit(slope, geometry.lab_basis([5.0, 9.0, 9.0]), inside) == 1

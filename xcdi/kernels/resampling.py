@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numba as nb
 import numpy as np
+from numba.extending import overload
 from scipy import fft
 
 from xcdi.backend import Array
@@ -16,6 +17,7 @@ from xcdi.backend import Array
 __all__ = ["lab_basis", "resample", "resample_linear"]
 
 WIDTH = 8  # fine-grid points under the gridding kernel, per axis
+EDGE = 1e-9  # of a voxel: so near the outermost samples is on them
 BETA = 0.97 * np.pi * WIDTH * 0.75  # best shape for a grid twice as fine (Barnett, SIAM J. Sci. Comput. 41, C479, 2019)
 
 
@@ -161,20 +163,62 @@ def _gather(fine, matrix, offset, limits, out):  # type: ignore[no-untyped-def] 
 @nb.njit(cache=True, nogil=True)
 def _gather_linear(field, matrix, offset, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Trilinear interpolation of `field` at every point of `out`; 0 beyond its outermost samples."""
-    n0, n1, n2 = field.shape
+    n = out.shape[2]
+    place = np.empty((3, n), np.uint64)  # unsigned: a negative index would count from the end, and asking costs time
+    weight = np.empty((3, n), field.real.dtype)
+    line = np.empty(3)
+    step = np.array([min(1, size - 1) for size in field.shape]).astype(np.uint64)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
-            for k in range(out.shape[2]):
-                x = matrix[0, 0] * i + matrix[0, 1] * j + matrix[0, 2] * k + offset[0]
-                y = matrix[1, 0] * i + matrix[1, 1] * j + matrix[1, 2] * k + offset[1]
-                z = matrix[2, 0] * i + matrix[2, 1] * j + matrix[2, 2] * k + offset[2]
-                if x < 0 or y < 0 or z < 0 or x > n0 - 1 or y > n1 - 1 or z > n2 - 1:
-                    continue
-                a, b, c = min(int(x), max(n0 - 2, 0)), min(int(y), max(n1 - 2, 0)), min(int(z), max(n2 - 2, 0))
-                total = out[i, j, k] * 0
-                for da in range(min(2, n0)):
-                    for db in range(min(2, n1)):
-                        for dc in range(min(2, n2)):
-                            weight = (1 - abs(x - a - da)) * (1 - abs(y - b - db)) * (1 - abs(z - c - dc))
-                            total += field[a + da, b + db, c + dc] * weight
-                out[i, j, k] = total
+            for a in range(3):
+                line[a] = matrix[a, 0] * i + matrix[a, 1] * j + offset[a]
+            first, stop = _inside(line, matrix[:, 2], field.shape, n)
+            for a in range(3):
+                _split(line[a], matrix[a, 2], max(field.shape[a] - 2, 0), first, stop, place[a], weight[a])
+            for k in range(first, stop):
+                a0, b0, c0 = place[0, k], place[1, k], place[2, k]
+                a1, b1, c1 = a0 + step[0], b0 + step[1], c0 + step[2]
+                u, v, w = weight[0, k], weight[1, k], weight[2, k]
+                low = _blend(_blend(field[a0, b0, c0], field[a0, b0, c1], w), _blend(field[a0, b1, c0], field[a0, b1, c1], w), v)
+                high = _blend(_blend(field[a1, b0, c0], field[a1, b0, c1], w), _blend(field[a1, b1, c0], field[a1, b1, c1], w), v)
+                out[i, j, k] = _blend(low, high, u)
+
+
+def _blend(here: Array, there: Array, share: Array) -> Array:
+    """Return ``here`` and `share` of the way to `there`."""
+    return here + (there - here) * share
+
+
+@overload(_blend, inline="always")
+def _compiled_blend(here, there, share):  # type: ignore[no-untyped-def]  # pragma: no cover
+    if isinstance(here, nb.types.Complex):  # a complex number times a real one would be compiled as a product of two complex ones
+        return lambda here, there, share: complex(
+            here.real + (there.real - here.real) * share, here.imag + (there.imag - here.imag) * share
+        )
+    return lambda here, there, share: here + (there - here) * share
+
+
+@nb.njit(cache=True, nogil=True)
+def _inside(line, slope, shape, n):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """First and last + 1 of the `n` points ``line + slope k`` that lie between the outermost samples of all three axes."""
+    first, stop = 0, n
+    for a in range(3):
+        low, high = -EDGE - line[a], shape[a] - 1 + EDGE - line[a]
+        if slope[a] == 0:
+            if low > 0 or high < 0:
+                return 0, 0
+            continue
+        start, end = low / slope[a], high / slope[a]
+        first = max(first, int(np.ceil(min(max(min(start, end), -1.0), n + 1.0))))
+        stop = min(stop, int(np.floor(min(max(max(start, end), -1.0), n + 1.0))) + 1)
+    return first, max(first, stop)
+
+
+@nb.njit(cache=True, nogil=True)
+def _split(line, slope, last, first, stop, place, weight):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Sample below each point of a line, `last` at the most, and how far beyond it the point is."""
+    for k in range(first, stop):
+        x = max(line + slope * k, 0.0)
+        below = min(int(x), last)
+        place[k] = below
+        weight[k] = x - below
