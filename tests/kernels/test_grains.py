@@ -73,29 +73,6 @@ def test_five_grains_of_a_noisy_polycrystal():
     assert (np.diff(sizes) <= 0).all(), "1 is the largest"
 
 
-def test_the_boundary_is_where_and_what_it_is():
-    normal = np.array([0.8, 0.5, np.sqrt(1 - 0.89)])
-    rho, other = two_grains(dip=0.5, jump=1.1, tilt=4e-3, normal=normal, offset=90.0)
-    label = np.where(BALL, np.where(other, 2, 1), 0).astype(np.int16)
-    (found,) = grains.boundaries(label, rho, BASIS)
-    assert (found.i, found.j) == (1, 2)
-    assert np.degrees(np.arccos(found.normal @ normal)) < 5, "from 1 to 2, not back"
-    assert found.area == pytest.approx(np.pi * (480.0**2 - 90.0**2), rel=0.05)
-    np.testing.assert_allclose(found.centroid, 90.0 * normal, atol=15.0)
-    assert 0.2 < found.dip < 0.6
-    expected = 1.1 - G * 4e-3 * found.centroid[1]
-    assert found.phase_jump == pytest.approx(expected, abs=0.05)
-    assert found.jump_error < 0.05
-
-
-def test_no_dip_is_zero_and_no_contact_is_no_boundary():
-    rho, other = two_grains(jump=1.0)
-    label = np.where(BALL, np.where(other, 2, 1), 0).astype(np.int16)
-    assert grains.boundaries(label, rho, BASIS)[0].dip == pytest.approx(0, abs=1e-9)
-    label[np.abs(X - 60) < 30] = 0
-    assert grains.boundaries(label, rho, BASIS) == []
-
-
 def test_pieces_that_do_not_touch_are_different_grains():
     support = BALL & ((X < -120) | (X > 60))
     label = grains.label_grains(np.where(support, 1.0 + 0j, 0), support)
@@ -107,6 +84,56 @@ def test_grain_means_are_those_of_the_interior():
     label = np.where(BALL, np.where(X > 60, 2, 1), 0).astype(np.int16)
     values = np.where(grains.interior(label), label * 1.5, 99.0)
     np.testing.assert_allclose(grains.region_means(np.stack([values, -values]), label, np.ones(SHAPE)), [[1.5, 3.0], [-1.5, -3.0]])
+
+
+@pytest.mark.parametrize("line", [(1.0, 0.0, 0.0), (0.0, 0.6, 0.8), (0.5, 0.5, 0.5**0.5)])
+@pytest.mark.parametrize("charge", [1, -1])
+def test_a_dislocation_does_not_cut_its_grain(line, charge):
+    """Round the core the phase goes on: both sides of the seam are one grain."""
+    one = np.cross(line, (0.0, 0.28, 0.96))
+    one /= np.linalg.norm(one)
+    other = np.cross(line, one)
+    x, y = one[0] * X + one[1] * Y + one[2] * Z - 70.0, other[0] * X + other[1] * Y + other[2] * Z + 40.0
+    core = 1 - np.exp(-(x**2 + y**2) / (0.6 * EDGE) ** 2)
+    label = grains.label_grains(np.where(BALL, core * np.exp(1j * charge * np.arctan2(y, x)), 0), BALL)
+    assert set(np.unique(label)) == {0, 1}
+
+
+def test_a_dislocation_beside_a_boundary_leaves_two_grains():
+    rho, other = two_grains(dip=0.6, jump=1.2, tilt=4e-3)
+    x, y = X + 200.0, Y - 30.0
+    core = 1 - np.exp(-(x**2 + y**2) / (0.6 * EDGE) ** 2)
+    label = grains.label_grains(np.where(other, rho, rho * core * np.exp(1j * np.arctan2(y, x))), BALL)
+    assert label.max() == 2
+    assert adjusted_rand(label[BALL], other[BALL].astype(int)) > 0.85
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.3, 0.4])
+def test_where_the_support_ends_does_not_change_the_grains(threshold):
+    """A soft surface, a dark background that does not end, and a support from the amplitude."""
+    rho, other = two_grains(dip=0.5, jump=1.3, tilt=4e-3)
+    noise = np.random.default_rng(5).normal(size=(2, *SHAPE))
+    soft = 1 / (1 + np.exp((np.sqrt(X**2 + Y**2 + Z**2) - 450) / 25))
+    object_ = soft * np.where(BALL, rho, 1.0) + 0.04 * (noise[0] + 1j * noise[1])
+    support = ndi.binary_opening(np.abs(object_) > threshold)
+    label = grains.label_grains(object_, support)
+    assert label.max() == 2
+    assert adjusted_rand(label[support & BALL], other[support & BALL].astype(int)) > 0.85
+
+
+def test_uneven_illumination_does_not_change_the_grains():
+    rho, other = two_grains(dip=0.5, jump=1.3, tilt=4e-3)
+    label = grains.label_grains(rho * np.exp(Y / 900.0 - X / 1200.0), BALL)
+    assert label.max() == 2
+    assert adjusted_rand(label[BALL], other[BALL].astype(int)) > 0.85
+
+
+@pytest.mark.parametrize("order", [(1, 2, 0), (2, 1, 0)])
+def test_the_axes_of_the_grid_do_not_matter(order):
+    rho, _ = two_grains(dip=0.5, jump=1.3, tilt=4e-3, normal=(0.8, 0.5, np.sqrt(1 - 0.89)), offset=90.0)
+    label, turned = grains.label_grains(rho, BALL), grains.label_grains(rho.transpose(order), BALL.transpose(order))
+    assert turned.max() == label.max() == 2
+    assert adjusted_rand(turned[BALL.transpose(order)], label.transpose(order)[BALL.transpose(order)]) > 0.97
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 1), (5, 5, 5)])

@@ -1,4 +1,4 @@
-"""Judge of grains: their number, their shapes, the boundaries between them, and dislocations inside."""
+"""Judge of grains: their number, their shapes, and the boundaries between them; beside them, that of dislocations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xcdi.artificial import score_dislocations
 from xcdi.artificial.compared import Compared
 from xcdi.artificial.verdict import Row, Skipped, at_least, at_most, between, missing, of_stage
 
@@ -16,7 +17,6 @@ __all__ = ["Faces", "boundary_matches", "grain_counts", "rand_index", "rows"]
 COUNT, RAND = 1, 0.6
 NORMAL_DEG, LARGE_FACE = 15.0, 60  # a face is judged from that many voxels on
 AREA = 2.0  # factor; what is a face at the rim of a particle is a matter of taste
-PLANES = 0.75
 
 
 def rows(seen: Compared) -> Iterator[Row | Skipped]:
@@ -29,7 +29,7 @@ def rows(seen: Compared) -> Iterator[Row | Skipped]:
         yield Skipped("grains", "the result calls its object unreliable")
     else:
         yield from of_stage("grains", (*_label_rows(seen), *_boundary_rows(seen)))
-        yield from of_stage("dislocation", _dislocation_rows(seen))
+        yield from of_stage("dislocation", score_dislocations.rows(seen))
 
 
 def grain_counts(seen: Compared) -> tuple[int, int, float] | None:
@@ -85,13 +85,6 @@ def _boundary_rows(seen: Compared) -> Iterator[Row | Skipped]:
     yield at_most(f"normals of large boundaries, median error of {count} [deg]", float(np.median(faces.normal_deg)), NORMAL_DEG)
     if seen.case.tilt is not None:
         yield between(f"area of large boundaries over the true, median of {count}", float(np.median(faces.area_ratio)), 1 / AREA, AREA)
-
-
-def _dislocation_rows(seen: Compared) -> Iterator[Row | Skipped]:
-    """No analysis looks for dislocations yet, so none is found; where there are none, nothing is asked."""
-    lines = seen.truth.file.get("dislocations")
-    if lines is not None and len(lines) and any(np.size(item) for item in lines.values()):
-        yield missing("dislocation, share of the planes of its grain it is found in", f">= {PLANES:g}")
 
 
 def rand_index(one: NDArray[Any], other: NDArray[Any]) -> float:

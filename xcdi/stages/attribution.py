@@ -72,7 +72,7 @@ def grains_in_data_frame(crystal: xr.Dataset, phased: xr.Dataset) -> np.ndarray:
     phased : OBJECT
     """
     if "grain" not in crystal:
-        raise SchemaError("the crystal has no 'grain'; run stages.strain.grains on it first")
+        raise SchemaError("the crystal has no 'grain'; run stages.grains.grains on it first")
     shape = phased.rho.shape
     index = np.moveaxis(np.indices(shape), 0, -1) - np.array(shape) // 2
     place = index @ phased.voxel_basis.to_numpy().T
@@ -107,7 +107,7 @@ def attribute(
     phased : OBJECT
         From a rocking scan before the series; its attribute ``box`` says which pixels it was made from.
     crystal, boundaries : Dataset
-        `grain` (z, y, x) in the laboratory, and `i`, `j` (boundary), from stages.strain.grains.
+        `grain` (z, y, x) in the laboratory, and `i`, `j` (boundary), from stages.grains.grains.
     offset : float
         Angle of the series: :func:`series_offset`. It is refined by comparing the patterns.
     longest : int

@@ -9,7 +9,10 @@ from pydantic import Field, field_validator
 from xcdi.errors import XcdiError
 from xcdi.resolve import resolve
 from xcdi.settings import Model
-from xcdi.stages import corrections, geometry, phasing, preflight, strain
+from xcdi.stages import corrections, dislocations, geometry, phasing, preflight, strain
+from xcdi.stages.grains import Structure, triple_lines, without_statistics
+from xcdi.stages.grains import grains as find_grains
+from xcdi.stages.strain import Straining
 
 __all__ = ["Imaging", "cut", "image", "usable_corrections"]
 
@@ -21,6 +24,10 @@ class Imaging(Model):
     box: tuple[int, int, int] | None = Field(default=None, description="voxels along frame, y, x; not set: chosen from the peak")
     voxel_nm: float | None = Field(default=None, gt=0, description="voxel of the orthogonal maps; not set: the finest of the data")
     recipe: phasing.Recipe = phasing.Recipe()
+    structure: Structure | None = Field(
+        default=None, description="fcc, bcc or sc; with strain.hkl it gives the Burgers vector of boundaries"
+    )
+    strain: Straining = Field(default=Straining(), description="what is known of the crystal beforehand")
 
     @field_validator("corrections")
     @classmethod
@@ -44,7 +51,7 @@ def image(scan: xr.Dataset, how: Imaging, *, seed: int, device: str = "cpu", wor
     Returns
     -------
     dict
-        ``peak``, ``object``, ``crystal``, ``grains``, ``boundaries``.
+        ``peak``, ``object``, ``crystal``, ``grains``, ``boundaries``, ``triple_lines``, ``dislocations``.
 
     Raises
     ------
@@ -56,11 +63,19 @@ def image(scan: xr.Dataset, how: Imaging, *, seed: int, device: str = "cpu", wor
     peak = cut(scan, how, device=device)
     peak = preflight.noted(peak, preflight.diagnose(scan, peak))
     phased = phasing.reconstruct(peak, how.recipe, seed=seed, device=device, workers=workers)
-    crystal = strain.field(geometry.to_lab(phased, voxel_nm=how.voxel_nm))
-    crystal, grains, boundaries = strain.grains(crystal)
+    crystal = strain.field(geometry.to_lab(phased, voxel_nm=how.voxel_nm), how.strain)
+    crystal, grains, boundaries = find_grains(crystal, structure=how.structure)
     if phased.attrs["grade"] == "unreliable":
-        grains, boundaries = strain.without_statistics(grains, boundaries)
-    return {"peak": peak, "object": phased, "crystal": crystal, "grains": grains, "boundaries": boundaries}
+        grains, boundaries = without_statistics(grains, boundaries)
+    return {
+        "peak": peak,
+        "object": phased,
+        "crystal": crystal,
+        "grains": grains,
+        "boundaries": boundaries,
+        "triple_lines": triple_lines(crystal),
+        "dislocations": dislocations.lines(crystal),
+    }
 
 
 def cut(scan: xr.Dataset, how: Imaging, *, device: str = "cpu") -> xr.Dataset:
