@@ -24,8 +24,9 @@ def run(scan: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu
 def summary(result: dict[str, xr.Dataset]) -> str:
     """The numbers a scientist asks for first, in one line."""
     peak, phased, crystal = result["peak"], result["object"], result["crystal"]
-    spacing = crystal.attrs["mean_d_spacing_nm"]  # of the object, wherever its peak lies in the box
-    sine = np.sin(np.radians(peak.attrs["two_theta_deg"] / 2)) * peak.attrs["d_spacing_nm"] / spacing
+    middle = peak.attrs["d_spacing_nm"]
+    spacing = crystal.attrs.get("mean_d_spacing_nm", middle)  # of the object, wherever its peak lies in the box; an unreliable one has none
+    sine = np.sin(np.radians(peak.attrs["two_theta_deg"] / 2)) * middle / spacing
     return (
         f"2theta {2 * np.degrees(np.arcsin(sine)):.2f} deg  d {spacing * 10:.3f} A  "
         f"residual {phased.attrs['residual']:.4f}  agreement {phased.attrs['agreement']:.3f}  "

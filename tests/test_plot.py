@@ -265,7 +265,9 @@ def test_a_series_of_one_frame_can_be_drawn(series):
 def test_every_picture_has_a_caption(series, events, crystal, statistics):
     drawn = report.figures({"correlation": series, "events": events, "crystal": crystal, "statistics": statistics})
     assert set(drawn) <= set(report.CAPTIONS)
-    assert {"strain", "surface", "two_time", "boundaries", "boundaries_3d", "size_distribution"} <= set(drawn)
+    assert {"strain", "profile", "strain_histogram", "surface", "two_time", "boundaries", "boundaries_3d", "size_distribution"} <= set(
+        drawn
+    )
 
 
 def test_pictures_are_files_of_the_names_promised(tmp_path, series):

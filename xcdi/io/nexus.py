@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,10 +44,12 @@ def _correlation(entry: h5py.Group, ds: xr.Dataset) -> None:
     if "two_time_corr_func" in two_time:
         two_time.attrs["signal"] = "two_time_corr_func"
         two_time["two_time_corr_func"].attrs.update(TWO_TIME, populated_elements="all")
+        two_time.attrs["axes"] = _axes(two_time, "two_time_corr_func", ("q", "time", "time2"))
     if "g2" in data:
         data.attrs["signal"] = "g2"
-        if "delay" in data and data["g2"].ndim == 2:
-            data.attrs["axes"] = ["delay", "."]
+        data.attrs["axes"] = _axes(data, "g2", ("delay", "q"))
+        if "g2_derr" in data and "g2_errors" not in data:
+            data["g2_errors"] = data["g2_derr"]  # the name that viewers draw as error bars
     for name in ("g2", "g2_derr"):
         if name in data:
             data[name].attrs.update(ONE_ARRAY)
@@ -61,6 +63,13 @@ def _correlation(entry: h5py.Group, ds: xr.Dataset) -> None:
         frames = np.rint(ds.delay.to_numpy() / ds.attrs["frame_time_s"]).astype(np.int64)
         put(data, "delay_difference", frames, {"units": "frames", **ONE_ARRAY})
     _viewer(entry.file, ds)
+
+
+def _axes(group: h5py.Group, signal: str, names: Sequence[str]) -> list[str]:
+    """Names of the axes of `signal`, a dot where there is none of its length."""
+    shape = group[signal].shape
+    fits = [k < len(names) and names[k] in group and group[names[k]].shape == (n,) for k, n in enumerate(shape)]
+    return [names[k] if fit else "." for k, fit in enumerate(fits)]
 
 
 def _definition(entry: h5py.Group, attrs: Mapping[str, Any]) -> None:
@@ -105,7 +114,8 @@ def _instrument(entry: h5py.Group, attrs: Mapping[str, Any]) -> None:
 
 def _viewer(file: h5py.File, ds: xr.Dataset) -> None:
     """Soft links under ``/xpcs``, as APS's boost_corr lays its results out; the empty group is how the viewer knows the kind."""
-    file.require_group("/entry/instrument/bluesky/metadata")
+    for name in ("bluesky", "bluesky/metadata"):
+        file.require_group(f"/entry/instrument/{name}").attrs["NX_class"] = "NXcollection"
     links = {
         "multitau/normalized_g2": "/entry/data/g2",
         "multitau/normalized_g2_err": "/entry/data/g2_derr",

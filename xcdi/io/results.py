@@ -54,7 +54,7 @@ def save(result: Mapping[str, xr.Dataset], path: str | Path, *, provenance: Mapp
         for key, ds in result.items():
             write_labelled(file, key, ds, partial(place_of, key))
             file.require_group(home_of(key)).attrs.update(readable(ds.attrs))
-        cxi.decorate(file, result)
+        cxi.decorate(file, result, provenance)
         nexus.decorate(file, result)
         _write_provenance(file.create_group("provenance", track_order=True), provenance)
 

@@ -12,7 +12,23 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from xcdi.errors import XcdiError
-from xcdi.plot import avalanches, correlation, page, phasing, poster, preflight, reconstruction, saving, strain, tables
+from xcdi.plot import (
+    avalanches,
+    correlation,
+    dislocations,
+    grains,
+    page,
+    phasing,
+    poster,
+    preflight,
+    reading,
+    reconstruction,
+    saving,
+    strain,
+    strain_series,
+    tables,
+    tensor,
+)
 
 __all__ = ["CAPTIONS", "figures", "html", "picture", "plot_result"]
 
@@ -33,9 +49,25 @@ CAPTIONS = {
     "errors": "Standard error of phase and modulus over starts and photon noise.",
     "object": "Amplitude, phase and displacement along G in three planes through the centre; lines are grain boundaries.",
     "strain": "Strain along G and the two tilts. The noise floor is printed and marked on the colour bar; red is tension.",
-    "grains": "Grains, and the spread of the strain over independent starts.",
+    "strain_errors": "One standard error of the strain and of the two tilts, voxel by voxel.",
+    "profile": "Along G through the middle of the particle: the blue band is one standard error, the orange one noise; dashed lines are "
+    "grain boundaries, dotted ones the largest strain that a voxel can show.",
+    "grains": "Grains in three planes through the centre.",
+    "grain_graph": "The graph of grains and boundaries over the middle planes: edges as wide as the boundary is large, coloured by its "
+    "misorientation.",
     "surface": "Surface of the particle, coloured by the strain just beneath it.",
-    "strain_histogram": "Distribution of the strain, in all voxels and by grain; the shaded band is the noise floor.",
+    "strain_histogram": "Distribution of the strain, in all voxels and by grain; the shaded band is the noise floor, dotted lines are the "
+    "largest strain that a voxel can show.",
+    "dislocations": "Dislocation lines inside the translucent particle, coloured by the sign of G.b; thin and pale are vortices of "
+    "boundaries and surface.",
+    "dislocations_on_slice": "Phase along the beam; curved arrows show the turn on which the displacement along G gains.",
+    "tensor": "Components of strain and rotation in one slice; the number in a corner is the median standard error.",
+    "tensor_forecast": "How much each reflection differs from what the others foretell of it.",
+    "series_time": "Order, mean strain, shift of the boundaries and slip along G of every state, with one standard error; an unreliable "
+    "state gives no numbers.",
+    "series_strain_change": "Change of the strain of each state, beyond its mean, all to one scale; the number in a corner is the median "
+    "standard error.",
+    "series_displacement_change": "Change of the displacement along G of each state; what slipped whole has one colour.",
     "two_time": "Two-time correlation with a tick for each event on both axes; one-time function with its fit; mean intensity.",
     "score": "Detection score of every frame; a tick marks each event.",
     "drops": "Drop of the correlation across each event, with error bars; circles are what remains once rigid motion is undone.",
@@ -166,6 +198,11 @@ def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
         yield from _of_object(result)
     if "crystal" in result:
         yield from _of_crystal(result["crystal"])
+        yield from _of_several(result)
+    if "series" in result:
+        yield "series_time", lambda: strain_series.over_time(result["series"])
+        for name in strain_series.CHANGES:
+            yield f"series_{name}", partial(strain_series.changes, result["series"], name=name)
     if "correlation" in result:
         events = result.get("events")
         for k in range(min(REGIONS, result["correlation"].sizes["region"])):
@@ -197,15 +234,33 @@ def _of_crystal(crystal: xr.Dataset) -> Iterator[tuple[str, Drawing]]:
     for name, wanted in (
         ("object", ("amplitude", "phase", "displacement")),
         ("strain", ("strain", "tilt_1", "tilt_2")),
-        ("grains", ("grain", "strain_error")),
+        ("strain_errors", strain.ERRORS),
+        ("grains", ("grain",)),
     ):
         if any(quantity in crystal for quantity in wanted):
             yield name, partial(strain.slices, crystal, names=wanted)
+    if "strain" in crystal and reading.vector(crystal, "q_peak") is not None:
+        yield "profile", lambda: strain.profile(crystal)
     if "strain" in crystal and bool(np.any(crystal["strain"].notnull())):
         if "amplitude" in crystal:
             yield "surface", lambda: strain.isosurface(crystal)
         if crystal.attrs.get("grade") != "unreliable":
             yield "strain_histogram", lambda: strain.histogram(crystal)
+
+
+def _of_several(result: Result) -> Iterator[tuple[str, Drawing]]:
+    """What a crystal and its tables give together: graph of the grains, dislocations; and the tensor of several reflections."""
+    crystal, lines, pairs = result["crystal"], result.get("dislocations", xr.Dataset()), result.get("boundaries", xr.Dataset())
+    if "grain" in crystal and "grains" in result and "misorientation" in pairs and pairs.sizes.get("boundary", 0):
+        yield "grain_graph", lambda: grains.graphs(crystal, result["grains"], pairs)
+    if lines.sizes.get("line", 0) and "support" in crystal:
+        yield "dislocations", lambda: dislocations.inside(crystal, lines)
+        if "phase" in crystal:
+            yield "dislocations_on_slice", lambda: dislocations.on_slice(crystal, lines)
+    if "strain_xx" in crystal:
+        yield "tensor", lambda: tensor.components(crystal)
+        if "held_rms" in crystal.attrs:
+            yield "tensor_forecast", lambda: tensor.forecast(crystal)
 
 
 def _of_events(result: Result) -> Iterator[tuple[str, Drawing]]:
@@ -244,7 +299,7 @@ def _pictures(drawings: Iterable[tuple[str, Drawing]]) -> Iterator[str]:
 
 def _name(result: Result) -> str:
     """What the result is of."""
-    words = {"crystal": "Crystal", "correlation": "Correlation", "events": "Events", "statistics": "Statistics"}
+    words = {"crystal": "Crystal", "series": "States over time", "correlation": "Correlation", "events": "Events", "statistics": "Statistics"}
     return ", ".join(word for part, word in words.items() if part in result) or "Result"
 
 

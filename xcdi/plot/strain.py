@@ -1,4 +1,4 @@
-"""A crystal in pictures: slices of amplitude, phase, strain and tilt, the surface in colour, the histogram."""
+"""A crystal in pictures: slices of amplitude, phase, strain and tilt, the surface in colour; curves are in strain_curves."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from skimage.measure import marching_cubes
 
 from xcdi.errors import SchemaError
 from xcdi.plot import reading, style
+from xcdi.plot.particle import box, cropped, extent, grade_text, grain_lines, grain_segments, hatched, label
+from xcdi.plot.strain_curves import histogram, profile
 from xcdi.plot.style import LOOKS, Look
 
 __all__ = [
+    "ERRORS",
     "NAMES",
     "PLANES",
     "SEEN",
@@ -31,12 +33,15 @@ __all__ = [
     "histogram",
     "isosurface",
     "plane",
+    "profile",
     "slices",
 ]
 
 PLANES = (("y", "x"), ("y", "z"), ("z", "x"))  # (up, right): along the beam, from the side, from above
 NAMES = ("amplitude", "phase", "displacement", "strain", "tilt_1", "tilt_2")
+ERRORS = ("strain_error", "tilt_1_error", "tilt_2_error")
 LIGHT = np.array([0.35, 0.75, -0.56])  # comes from up left, in front
+EXTEND = {"symmetric": "both", "error": "max"}  # ends of a colour bar beyond which there are values
 SEEN = {("y", "x"): "along the beam", ("y", "z"): "from the side", ("z", "x"): "from above"}
 
 
@@ -76,8 +81,8 @@ def slices(crystal: xr.Dataset, *, names: Sequence[str] = NAMES, at: tuple[float
     if not names:
         raise SchemaError(f"a crystal without any of {', '.join(NAMES)} cannot be drawn; it has {', '.join(map(str, crystal.data_vars))}")
     crystal = cropped(crystal)
-    wide = [_extent(crystal, right) for _, right in PLANES]
-    tall = max(_extent(crystal, up) for up, _ in PLANES) * 4.6 / sum(wide)  # inches, beside tick labels and colour bar
+    wide = [extent(crystal, right) for _, right in PLANES]
+    tall = max(extent(crystal, up) for up, _ in PLANES) * 4.6 / sum(wide)  # inches, beside tick labels and colour bar
     made = style.figure(style.DOUBLE, len(names) * (tall + 0.06) + 0.75 + 0.2 * bool(grade_text(crystal)))
     made.set_layout_engine("compressed", w_pad=0.05, h_pad=0.03, hspace=0.0, wspace=0.0)
     grid = made.subplots(len(names), 3, squeeze=False, width_ratios=wide)
@@ -163,102 +168,12 @@ def isosurface(
     ax.add_collection3d(Poly3DCollection(corners, facecolors=colours, edgecolors="none", antialiased=False))
     box(ax, crystal)
     ax.view_init(*view, vertical_axis="y")
-    style.colour_bar([ax], style.colormap(look), between, _with_floor(crystal, name), shrink=0.62, pad=0.12)
+    ends = EXTEND.get(look.kind, "neither")
+    bar = style.colour_bar([ax], style.colormap(look), between, label(crystal, name), shrink=0.62, pad=0.12, extend=ends)
+    _mark_floor(bar, crystal, name)
+    hatched(ax, crystal)
     ax.set_title(grade_text(crystal))
     return ax
-
-
-@style.paper()
-def histogram(crystal: xr.Dataset, ax: Axes | None = None, *, bins: int = 81) -> Axes:
-    """How the strain is distributed over the particle and over its grains, beside the noise floor.
-
-    Parameters
-    ----------
-    crystal : Dataset
-        CRYSTAL with `strain` (z, y, x); `grain` adds one line per grain.
-    ax : Axes, optional
-    bins : int
-        Number of bins.
-
-    Returns
-    -------
-    Axes
-        Share of voxels per bin. A width like that of the shaded band is noise, not strain.
-    """
-    ax = style.own_axes(ax)
-    look = LOOKS["strain"]
-    strain = (reading.shown(crystal, "strain") * look.scale).values
-    inside = np.isfinite(strain) & (crystal["support"].values if "support" in crystal else True)
-    reach = 1.6 * style.limits(strain[inside], "symmetric")[1]
-    where = np.linspace(-reach, reach, bins + 1).tolist()
-    weight = 100 / max(1, inside.sum())
-    ax.hist(strain[inside], where, weights=np.full(inside.sum(), weight), color="0.8", label="all voxels")
-    for k in _labels(crystal):
-        grain = inside & (crystal["grain"].values == k)
-        colour = style.grain_colour(k)
-        ax.hist(strain[grain], where, weights=np.full(grain.sum(), weight), histtype="step", color=colour, lw=1.3, label=f"grain {k}")
-    floor = reading.value(crystal, "noise_floor")
-    if floor is not None:
-        ax.axvspan(-floor * look.scale, floor * look.scale, color="#e69f00", alpha=0.25, lw=0, label=f"noise floor ±{_power(floor)}")
-    ax.set(xlabel=look.label, ylabel="voxels (%)", title=grade_text(crystal), xlim=(-reach, reach))
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return ax
-
-
-def grade_text(dataset: xr.Dataset) -> str:
-    """Return what the reproducibility of the reconstruction allows one to say, or nothing if it is good or not graded.
-
-    Examples
-    --------
-    >>> grade_text(xr.Dataset(attrs={"grade": "unreliable"}))
-    'UNRELIABLE reconstruction: do not read numbers from this map'
-    """
-    grade = dataset.attrs.get("grade", "good")
-    return {
-        "unreliable": "UNRELIABLE reconstruction: do not read numbers from this map",
-        "limited": "limited reproducibility: maps only, no statistics",
-    }.get(grade, "")
-
-
-def grain_lines(ax: Axes, labels: xr.DataArray, *, colour: str = "black", width: float = 0.9) -> None:
-    """Draw a line between neighbouring pixels of different grains.
-
-    Parameters
-    ----------
-    ax : Axes
-    labels : DataArray, shape (up, right)
-        Grain numbers, 0 outside, with coordinates in nm.
-    colour, width
-        Of the lines, which carry a thin white rim.
-    """
-    segments, _ = grain_segments(labels)
-    for shade, thick in (("white", width + 1.2), (colour, width)):
-        ax.add_collection(LineCollection(segments, colors=shade, linewidths=thick, capstyle="projecting"))
-
-
-def grain_segments(labels: xr.DataArray) -> tuple[list[list[tuple[float, float]]], list[tuple[int, int]]]:
-    """Return the line pieces between pixels of different grains in a plane, and the two grains of each piece.
-
-    Examples
-    --------
-    >>> labels = xr.DataArray([[1, 2]], {"y": [0.0], "x": [0.0, 10.0]}, ("y", "x"))
-    >>> grain_segments(labels)
-    ([[(5.0, -0.5), (5.0, 0.5)]], [(1, 2)])
-    """
-    up, right = (labels[d].values for d in labels.dims)
-    low, left = style.edges(up)[0], style.edges(right)[0]
-    high, wide = 2 * (float(up[0]) - low), 2 * (float(right[0]) - left)
-    here = labels.values
-    segments, pairs = [], []
-    for i, j in np.argwhere((here[:, 1:] != here[:, :-1]) & (here[:, 1:] > 0) & (here[:, :-1] > 0)):
-        x, y = left + wide * (j + 1), low + high * i
-        segments.append([(float(x), float(y)), (float(x), float(y + high))])
-        pairs.append(here[i, j : j + 2])
-    for i, j in np.argwhere((here[1:] != here[:-1]) & (here[1:] > 0) & (here[:-1] > 0)):
-        x, y = left + wide * j, low + high * (i + 1)
-        segments.append([(float(x), float(y)), (float(x + wide), float(y))])
-        pairs.append(here[i : i + 2, j])
-    return segments, [(int(min(pair)), int(max(pair))) for pair in pairs]
 
 
 def _row(row: Sequence[Axes], crystal: xr.Dataset, name: str, at: tuple[float, float, float]) -> None:
@@ -283,8 +198,7 @@ def _plane(
     drawn = style.image(ax, volume.sel(cut, method="nearest").transpose(*seen), look, between)
     if "grain" in crystal and volume.name != "grain":
         grain_lines(ax, crystal["grain"].sel(cut, method="nearest").transpose(*seen))
-    if crystal.attrs.get("grade") == "unreliable":
-        ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, hatch="///", edgecolor="0.35", lw=0, alpha=0.7))
+    hatched(ax, crystal)
     ax.locator_params(nbins=4)
     return drawn
 
@@ -292,23 +206,21 @@ def _plane(
 def _bar(row: Sequence[Axes], drawn: AxesImage, crystal: xr.Dataset, name: str) -> None:
     """The colour bar of one or several planes, with the noise floor of the strain marked and printed."""
     look = LOOKS[name]
-    extend = "both" if look.kind == "symmetric" else "neither"
-    bar = style.host(row[0]).colorbar(drawn, ax=row, pad=0.015, aspect=13, extend=extend)
-    bar.set_label(_with_floor(crystal, name))
+    bar = style.host(row[0]).colorbar(drawn, ax=row, pad=0.015, aspect=13, extend=EXTEND.get(look.kind, "neither"))
+    bar.set_label(label(crystal, name))
     if look.kind == "cyclic":
         bar.set_ticks([-np.pi, 0, np.pi], labels=["−π", "0", "π"])
     if look.kind == "labels":
         bar.set_ticks(list(range(1, drawn.get_cmap().N + 1)))
+    _mark_floor(bar, crystal, name)
+
+
+def _mark_floor(bar: Colorbar, crystal: xr.Dataset, name: str) -> None:
+    """Two lines on the colour bar of the strain; what lies between them is noise."""
     floor = reading.value(crystal, "noise_floor")
     if floor is not None and name == "strain":
-        for level in (floor * look.scale, -floor * look.scale):
-            bar.ax.axhline(level, color="black", lw=0.9)
-
-
-def _with_floor(crystal: xr.Dataset, name: str) -> str:
-    """Label of a quantity; under that of the strain stands its noise floor, if it is known."""
-    floor = reading.value(crystal, "noise_floor")
-    return LOOKS[name].label if floor is None or name != "strain" else f"{LOOKS[name].label}\nnoise floor ±{floor * 1e3:.2g}"
+        for level in (floor, -floor):
+            bar.ax.axhline(level * LOOKS[name].scale, color="black", lw=0.9)
 
 
 def _volume(crystal: xr.Dataset, name: str) -> xr.DataArray:
@@ -318,17 +230,6 @@ def _volume(crystal: xr.Dataset, name: str) -> xr.DataArray:
         return volume.where(volume > 0).rename(name)
     shown = volume.where(crystal["support"]) if "support" in crystal and name != "amplitude" else volume
     return shown.rename(name)
-
-
-def cropped(crystal: xr.Dataset, margin: int = 2) -> xr.Dataset:
-    """Return the box around the support, a few voxels wider."""
-    if "support" not in crystal or not bool(crystal["support"].any()):
-        return crystal
-    box = {}
-    for dim in ("z", "y", "x"):
-        there = np.flatnonzero(crystal["support"].any([d for d in ("z", "y", "x") if d != dim]).values)
-        box[dim] = slice(max(0, there[0] - margin), there[-1] + margin + 1)
-    return crystal.isel(box)
 
 
 def _arrow(ax: Axes, crystal: xr.Dataset, seen: tuple[str, str]) -> None:
@@ -361,30 +262,3 @@ def _surface(
     outwards = normals[faces].mean(1)[:, ::-1]
     rgba[:, :3] *= (0.74 + 0.26 * np.clip(outwards @ LIGHT, -1, 1))[:, None]
     return ((points - 1) * steps + [a[0] for a in axes])[:, ::-1][faces], rgba
-
-
-def box(ax: Axes3D, crystal: xr.Dataset) -> None:
-    """Give the 3D axes the extent of the particle in nm, all three to the same scale."""
-    around = cropped(crystal)
-    for dim in "xyz":
-        getattr(ax, f"set_{dim}lim")(*style.edges(around[dim].values))
-        getattr(ax, f"set_{dim}label")(f"${dim}$ (nm)", labelpad=2)
-    ax.set_box_aspect([_extent(around, dim) for dim in "xyz"])
-    ax.locator_params(nbins=4)
-    ax.tick_params(pad=0, labelsize=8)
-
-
-def _extent(crystal: xr.Dataset, dim: str) -> float:
-    """Length of the box along `dim` in nm."""
-    first, last = style.edges(crystal[dim].values)
-    return last - first
-
-
-def _labels(crystal: xr.Dataset) -> list[int]:
-    """Numbers of the grains, without the outside."""
-    return [int(k) for k in np.unique(crystal["grain"].values) if k > 0] if "grain" in crystal else []
-
-
-def _power(value: float) -> str:
-    """A small number as a times ten to the minus three."""
-    return f"{value * 1e3:.2g}$\\times10^{{-3}}$"

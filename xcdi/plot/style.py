@@ -64,7 +64,7 @@ class Look(NamedTuple):
     label: str
     cmap: str
     scale: float = 1.0
-    kind: str = "positive"  # or "symmetric", "cyclic", "labels"
+    kind: str = "positive"  # or "error", "symmetric", "cyclic", "range", "labels"
 
 
 LOOKS = {
@@ -72,9 +72,14 @@ LOOKS = {
     "phase": Look("phase (rad)", "twilight", kind="cyclic"),
     "displacement": Look("displacement $u_G$ (nm)", "PuOr_r", kind="symmetric"),
     "strain": Look(r"strain $\varepsilon_{GG}$ ($10^{-3}$)", "RdBu_r", 1e3, "symmetric"),
-    "strain_error": Look(r"strain error ($10^{-3}$)", "viridis", 1e3),
+    "strain_error": Look(r"strain error ($10^{-3}$)", "viridis", 1e3, "error"),
     "tilt_1": Look(r"tilt $\omega_1$ (mrad)", "RdBu_r", 1e3, "symmetric"),
     "tilt_2": Look(r"tilt $\omega_2$ (mrad)", "RdBu_r", 1e3, "symmetric"),
+    "tilt_1_error": Look(r"error of $\omega_1$ (mrad)", "viridis", 1e3, "error"),
+    "tilt_2_error": Look(r"error of $\omega_2$ (mrad)", "viridis", 1e3, "error"),
+    "displacement_error": Look("error of $u_G$ (nm)", "viridis", kind="error"),
+    "strain_absolute": Look(r"strain against reference ($10^{-3}$)", "RdBu_r", 1e3, "symmetric"),
+    "lattice_parameter": Look("lattice parameter $a$ (nm)", "viridis", kind="range"),
     "d_spacing": Look("lattice spacing $d$ (nm)", "viridis", kind="range"),
     "grain": Look("grain", "", kind="labels"),
 }
@@ -162,8 +167,9 @@ def limits(values: np.ndarray, kind: str) -> tuple[float, float]:
     values : array
         Any shape, in display units; NaN is ignored.
     kind : str
-        ``"positive"``: from 0 to the 99.8th percentile; ``"symmetric"``: plus and minus the 95th percentile of the
-        magnitude; ``"cyclic"``: one turn; ``"range"``: 1st to 99th percentile; ``"labels"``: half below 1 to half above the last label.
+        ``"positive"``: from 0 to the 99.8th percentile; ``"error"``: to the 95th; ``"symmetric"``: plus and minus the 95th
+        percentile of the magnitude; ``"cyclic"``: one turn; ``"range"``: 1st to 99th percentile; ``"labels"``: half below 1 to half
+        above the last label.
 
     Examples
     --------
@@ -180,10 +186,10 @@ def limits(values: np.ndarray, kind: str) -> tuple[float, float]:
     if kind == "symmetric":
         top = float(np.quantile(np.abs(finite), 0.95)) if finite.size else 0.0
         return (-top, top) if top > 0 else (-1.0, 1.0)
-    low, high = (0.0, 0.998) if kind == "positive" else (0.01, 0.99)
     if not finite.size:
         return 0.0, 1.0
-    bottom = 0.0 if kind == "positive" else float(np.quantile(finite, low))
+    low, high = {"positive": (0.0, 0.998), "error": (0.0, 0.95)}.get(kind, (0.01, 0.99))
+    bottom = float(np.quantile(finite, low)) if low else 0.0
     top = float(np.quantile(finite, high))
     return (bottom, top) if top > bottom else (bottom, bottom + 1.0)
 
