@@ -100,6 +100,8 @@ CASES = (
     _imaging("blur-0.5", "blur-0.5", settings=COHERENT),
     _imaging("blur-0.5-modelled", "blur-0.5"),
     _imaging("blur-0.8-modelled", "blur-0.8"),
+    Case("screw", ("screw",), 5, options=(*SHORT, ("screws", 1)), note="one line along a grain of the easy particle"),
+    Case("kinematics", ("kinematics",), 16, experiment="", note="no files: patterns of 111 and 11-1, 12 frames of 1 photon per pixel"),
     Case("atomic", ("atomic",), 5, experiment="crystal", note="gold 111 at 31.7 degrees, a grid sheared by 16 degrees"),
     Case("ramp", ("ramp",), 2, variant="uniform,coherent,bare", options=SHORT),
     Case("symmetry", ("symmetry",), 2, options=SHORT),

@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xcdi.artificial import particle, profiles, scattering
+from xcdi.artificial import distorted_peaks, particle, profiles, scattering
 from xcdi.artificial.instrument import Sampling, sampling
 from xcdi.kernels import geometry as kernel
 from xcdi.kernels.resampling import resample
 
-__all__ = ["forward", "geometry", "round_trip"]
+__all__ = ["forward", "geometry", "kinematics", "round_trip"]
 
 GOLD = 2 * np.pi / 0.2355
 ROUNDED = 0.005  # nm
 EXTENT = 7.0  # widths of the Gaussian that the sheared grid holds on either side
+FRAMES = 12  # before the distortion, and again after it
 SUPERLATTICE = 2 * np.pi * np.sqrt(3) / (np.sqrt(2) * 5.6)
 
 
@@ -146,3 +147,10 @@ def forward(bench: Any) -> dict[str, Any]:
     direct = np.exp(-1j * (s.peak + index @ s.steps.T) @ axes.points().reshape(-1, 3).T) @ weight.ravel()
     there, wanted = np.abs(field) ** 2, np.abs(direct) ** 2
     return {"error": float(np.abs(there - wanted).max() / wanted.max()), "scatterers": int(weight.size)}
+
+
+def kinematics(bench: Any) -> dict[str, Any]:
+    """Distort a particle evenly, and compare the displacement gradient that the shifts of two peaks tell with the known one."""
+    p = profiles.profile("nano", reflections=((1, 1, 1), (1, 1, -1)), events=False)
+    found = distorted_peaks.measured(p, bench.seed, FRAMES)
+    return {"error": np.abs(found.matrix - distorted_peaks.KNOWN).ravel(), "stated": found.error.ravel()}

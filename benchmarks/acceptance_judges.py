@@ -225,6 +225,17 @@ def strain_ramp(found: Found) -> Verdict:
     return judged(checks, many(len(seen), "seed"), f"rms {clean:.1e}; at 1e7 photons rms {noisy[0]:.1e}, largest {noisy[1]:.1e}")
 
 
+def dislocation(found: Found) -> Verdict:
+    seen = evidence(found, "screw")
+    checks = [
+        at_least("share of planes", _column(seen, "share"), 0.75),
+        at_most("distance [voxel]", _column(seen, "distance"), 2.0),
+        Check("charge over the true", _column(seen, "charge"), lambda v: v == 1),
+        at_most("false vortices", _column(seen, "false"), 0),
+    ]
+    return judged(checks, many(len(seen), "seed"), "grades: " + ", ".join(one["grade"] for one in seen))
+
+
 def grains(found: Found) -> Verdict:
     seen = evidence(found, "imaging")
     rand, normals = _column(seen, "rand"), [angle for one in seen for angle in one.get("normal_deg", [])]

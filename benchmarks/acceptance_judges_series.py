@@ -180,6 +180,13 @@ def shift(found: Found) -> Verdict:
     return judged([rms, step], f"{many(len(each), 'seed')}, {len(pooled)} pairs of windows", note)
 
 
+def kinematics(found: Found) -> Verdict:
+    seen = evidence(found, "kinematics")
+    largest = [max(one["error"]) for one in seen]
+    note = f"largest of four elements; {sum(e <= 1e-4 for e in largest)} of {len(seen)} seeds have all four"
+    return judged([at_most("error of an element", largest, 1e-4)], many(len(seen), "seed"), note)
+
+
 def attribution(top: float | None = 0.6, third: float = 0.9, moved: float | None = 0.9) -> Callable[[Found], Verdict]:
     """Return the judge of the boundaries that events are ascribed to; an event without a boundary counts as wrong."""
 

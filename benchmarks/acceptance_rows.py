@@ -136,7 +136,8 @@ ROWS = (
         "dislocation",
         "one screw line, 1e7",
         "found in >= 75 % of the planes of its grain, position within 2 voxels, no false vortex deeper than 100 nm from a boundary",
-        needs="a finder of dislocation lines; the crystal only counts its phase breaks",
+        ("screw",),
+        judges.dislocation,
     ),
     Row(
         "grains",
@@ -180,7 +181,7 @@ ROWS = (
     Row("size", "D > 0.05 at n 0.1, versus noise-free D", "bias < 5 %, sd <= 25 %", ("events-n0.1",), events.size(0.25)),
     Row("size", "versus f_true", "Spearman >= 0.8", ("events-n1.0",), events.size_and_fraction),
     Row("rigid shift", "n 1, w 12", "shift rms <= 0.05 px (strain 5e-5)", ("still",), events.shift),
-    Row("two-peak kinematics", "known D matrix", "each element within 1e-4", needs="the shifts of several peaks of one event put together"),
+    Row("two-peak kinematics", "known D matrix", "each element within 1e-4", ("kinematics",), events.kinematics),
     Row("attribution", "60 events, object from own BCDI result", ASCRIBED, ("attribution",), events.attribution()),
     Row("attribution", "whole-grain slips, guard against the inverse crime", TOP_3, ("whole-grain",), events.attribution(None, 0.8, None)),
     Row("attribution", "half-grain slabs, guard against the inverse crime", TOP_3, ("slab",), events.attribution(None, 0.8, None)),
