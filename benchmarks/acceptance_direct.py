@@ -9,6 +9,7 @@ import numpy as np
 from xcdi.artificial import distorted_peaks, particle, profiles, scattering
 from xcdi.artificial.instrument import Sampling, sampling
 from xcdi.kernels import geometry as kernel
+from xcdi.kernels import kinematics as measured
 from xcdi.kernels.resampling import resample
 
 __all__ = ["forward", "geometry", "kinematics", "round_trip"]
@@ -17,6 +18,7 @@ GOLD = 2 * np.pi / 0.2355
 ROUNDED = 0.005  # nm
 EXTENT = 7.0  # widths of the Gaussian that the sheared grid holds on either side
 FRAMES = 12  # before the distortion, and again after it
+REGISTERED_PX = 0.02
 SUPERLATTICE = 2 * np.pi * np.sqrt(3) / (np.sqrt(2) * 5.6)
 
 
@@ -152,5 +154,5 @@ def forward(bench: Any) -> dict[str, Any]:
 def kinematics(bench: Any) -> dict[str, Any]:
     """Distort a particle evenly, and compare the displacement gradient that the shifts of two peaks tell with the known one."""
     p = profiles.profile("nano", reflections=((1, 1, 1), (1, 1, -1)), events=False)
-    found = distorted_peaks.measured(p, bench.seed, FRAMES)
+    found = measured.distortion_of_patterns(distorted_peaks.pairs(p, bench.seed, FRAMES), error_px=REGISTERED_PX)
     return {"error": np.abs(found.matrix - distorted_peaks.KNOWN).ravel(), "stated": found.error.ravel()}

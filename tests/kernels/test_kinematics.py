@@ -63,5 +63,5 @@ def test_peaks_in_line_tell_too_little():
 @pytest.mark.parametrize("seed", range(100, 105))
 def test_a_known_distortion_comes_back_from_speckle_patterns_of_one_photon_per_pixel(seed):
     p = profiles.profile("nano", reflections=((1, 1, 1), (1, 1, -1)), events=False)
-    found = distorted_peaks.measured(p, seed, frames=12, known=KNOWN)
+    found = kinematics.distortion_of_patterns(distorted_peaks.pairs(p, seed, frames=12, known=KNOWN), error_px=0.02)
     np.testing.assert_allclose(found.matrix, KNOWN, atol=BAR)

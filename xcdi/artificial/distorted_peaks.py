@@ -1,6 +1,8 @@
-"""Patterns of two reflections of a particle before and after its lattice is distorted evenly, and what their shifts tell."""
+"""Patterns of all reflections of a particle, before and after its lattice is distorted evenly."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,24 +10,33 @@ from numpy.typing import NDArray
 from xcdi.artificial import instrument, scattering, scene
 from xcdi.artificial.particle import Particle
 from xcdi.artificial.profiles import Profile
-from xcdi.kernels import kinematics
-from xcdi.kernels.avalanches import sizes
 
-__all__ = ["KNOWN", "measured"]
+__all__ = ["KNOWN", "Pair", "pairs"]
 
 KNOWN = np.array([[1.2e-3, -0.7e-3], [0.4e-3, -2.1e-3]])  # tension along x, compression along y, shear, a turn
-SHIFT_ERROR_PX = 0.05
 
 Matrix = NDArray[np.float64]
 
 
-def measured(p: Profile, seed: int, frames: int, known: Matrix = KNOWN) -> kinematics.Plane:
-    """Return the distortion that the patterns of all reflections of a profile show.
+class Pair(NamedTuple):
+    """Counts (row, column) of one reflection before and after, and its geometry in the plane.
+
+    `g` (2,) is the reciprocal lattice vector, `row_step` and `column_step` (2,) the steps of a pixel [1/nm].
+    """
+
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    g: Matrix
+    row_step: Matrix
+    column_step: Matrix
+
+
+def pairs(p: Profile, seed: int, frames: int, known: Matrix = KNOWN) -> list[Pair]:
+    """Return the patterns of every reflection of a profile.
 
     Parameters
     ----------
     p : Profile
-        Two reflections or more.
     seed : int
         Of the particle and of the photons.
     frames : int
@@ -33,19 +44,15 @@ def measured(p: Profile, seed: int, frames: int, known: Matrix = KNOWN) -> kinem
     known : array, shape (2, 2)
         Displacement gradient in the detector plane.
     """
-    rng, grown = np.random.default_rng(seed), scene.drawn(p, seed).particle
-    shifts, g, errors = [], [], []
+    rng, grown, made = np.random.default_rng(seed), scene.drawn(p, seed).particle, []
     for hkl in p.reflections:
         s = instrument.sampling(p, hkl)
         before, after = (rng.poisson(frames * _image(matrix, p, grown, s)) for matrix in (np.zeros((2, 2)), known))
-        by = sizes.register(before, after, np.ones(before.shape, bool))
-        shifts.append(kinematics.shift_in_q(by, s.steps[:2, 1], s.steps[:2, 2]))
-        g.append(s.peak[:2])
-        errors.append(SHIFT_ERROR_PX * np.linalg.norm(s.steps[:2, 1]))
-    return kinematics.plane_distortion(shifts, g, errors)
+        made.append(Pair(before, after, s.peak[:2], s.steps[:2, 1], s.steps[:2, 2]))
+    return made
 
 
-def _image(matrix: Matrix, p: Profile, grown: Particle, s: instrument.Sampling) -> NDArray[np.float64]:
+def _image(matrix: Matrix, p: Profile, grown: Particle, s: instrument.Sampling) -> Matrix:
     """Noise-free pattern of a reflection, one photon per pixel on average."""
     axes = grown.axes
     u = [matrix[i, 0] * axes.x + matrix[i, 1] * axes.y[:, None] + 0 * axes.z[:, None, None] for i in range(2)]

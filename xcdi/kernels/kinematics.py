@@ -6,14 +6,17 @@ together. One peak cannot tell those two apart; two that are not in line can.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from xcdi.backend import Array
 from xcdi.kernels import tensor
+from xcdi.kernels.avalanches import sizes
 
-__all__ = ["Plane", "plane_distortion", "shift_in_q"]
+__all__ = ["Plane", "distortion_of_patterns", "plane_distortion", "shift_in_q"]
+
 
 
 class Plane(NamedTuple):
@@ -98,3 +101,32 @@ def plane_distortion(shifts: Array, g: Array, errors: Array) -> Plane:
         rotation_error=mixed,
         chi2=float(found.chi2[0]),
     )
+
+
+def distortion_of_patterns(pairs: Iterable[tuple[Array, Array, Array, Array, Array]], *, error_px: float) -> Plane:
+    """Mean distortion in the plane from patterns of two or more peaks, before and after.
+
+    Parameters
+    ----------
+    pairs : iterable of (before, after, g, row_step, column_step)
+        Of each peak: images, shape (row, column), without pixels that are not to be trusted; g (2,), where it was;
+        the steps (2,) of a row and of a column [1/nm].
+    error_px : float
+        Standard error of a shift [pixels]; 0.02 between simulated patterns of twelve photons per pixel.
+
+    Returns
+    -------
+    Plane
+
+    Raises
+    ------
+    ValueError
+        As :func:`plane_distortion`.
+    """
+    shifts, where, errors = [], [], []
+    for before, after, g, row_step, column_step in pairs:
+        by = sizes.register(before, after, np.ones(before.shape, bool))
+        shifts.append(shift_in_q(np.array(by), row_step, column_step))
+        where.append(g)
+        errors.append(error_px * np.linalg.norm(row_step))
+    return plane_distortion(np.array(shifts), np.array(where), np.array(errors))

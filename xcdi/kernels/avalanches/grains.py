@@ -14,6 +14,7 @@ from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
 from xcdi.backend import Array
+from xcdi.kernels.dislocations import residues
 from xcdi.kernels.strain import gradient
 
 __all__ = ["faces", "interior", "label_grains", "order", "region_means"]
@@ -133,7 +134,17 @@ def label_grains(rho: Array, support: Array, *, merge: float = 0.75, smallest: f
         return np.zeros(support.shape, np.int16)
     map_ = order(rho, support)
     label = watershed(-ndi.gaussian_filter(map_, 0.6), _seeds(map_, support, merge), mask=support)
-    return _by_size(_merged(label, map_, merge, smallest))
+    return _by_size(_merged(label, np.where(_on_core(rho, support), np.nan, map_), merge, smallest))
+
+
+def _on_core(rho: Array, support: Array) -> Array:
+    """Voxels at a corner of a phase residue: the core of a dislocation, where order is low without a boundary."""
+    core = np.zeros(support.shape, bool)
+    for axis, turned in enumerate(residues(rho, support) != 0):
+        one, other = (np.eye(3, dtype=int)[(axis + n) % 3] for n in (1, 2))
+        for corner in (0 * one, one, other, one + other):
+            core |= np.roll(turned, corner, axis=(0, 1, 2))
+    return core
 
 
 def _seeds(map_: Array, support: Array, merge: float) -> Array:
@@ -181,13 +192,18 @@ def faces(label: Array) -> tuple[Array, Array]:
 
 
 def _seen_between(label: Array, map_: Array, merge: float) -> dict[tuple[int, int], float]:
-    """Order left on the boundary of every pair of neighbours: the median, or above `merge` if its best quarter is open."""
+    """Order left on the boundary of every pair of neighbours: the median, or above `merge` if its best quarter is open.
+
+    Faces where the order is NaN count only for a pair that has no others, and as none.
+    """
     labels, indices = faces(label)
     left = np.min(map_[tuple(np.moveaxis(indices, 2, 0))], axis=1)
     pairs, which = np.unique(labels, axis=0, return_inverse=True)
     result = {}
     for n, (i, j) in enumerate(pairs):
-        half, quarter = np.quantile(left[which.ravel() == n], [0.5, 0.75])
+        own = left[which.ravel() == n]
+        own = own[np.isfinite(own)] if np.isfinite(own).any() else np.zeros(1)
+        half, quarter = np.quantile(own, [0.5, 0.75])
         result[int(i), int(j)] = max(float(half), float(quarter) * merge / OPEN)
     return result
 
