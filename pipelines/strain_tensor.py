@@ -60,5 +60,12 @@ def table(result: dict[str, xr.Dataset]) -> str:
         if f"{key}_rms" in notes:
             lines.append(f"{where:<{width}}  {'rms error':>9}  {'rms of it':>9}  correlation")
             rows = zip(names, *(notes[f"{key}_{what}"] for what in ("rms", "spread", "correlation")), strict=True)
-            lines += [f"{name:<{width}}  {rms:9.1e}  {spread:9.1e}  {alike:11.3f}" for name, rms, spread, alike in rows]
+            lines += [f"{name:<{width}}  {_foretold(*found)}" for name, *found in rows]
     return "\n".join(lines)
+
+
+def _foretold(rms: float, spread: float, alike: float) -> str:
+    """Figures of one reflection, or why there are none."""
+    if np.isnan(rms):
+        return "not foretold: the others lie in one plane"
+    return f"{rms:9.1e}  {spread:9.1e}  {alike:11.3f}"

@@ -84,8 +84,8 @@ def test_the_table_has_as_many_digits_as_the_error_allows(parts):
     _, table, pairs = parts
     above, below = grains.table(table, pairs).axes
     words = [cell.get_text().get_text() for made in above.tables for cell in made.get_celld().values()]
-    assert "1.234 ± 0.021" in words
-    assert "-0.50 ± 0.10" in words
+    assert "1.23 ± 0.02" in words
+    assert "−0.50 ± 0.10" in words
     assert "1–2" in [cell.get_text().get_text() for made in below.tables for cell in made.get_celld().values()]
     empty = grains.table(table, pairs.isel(boundary=slice(0, 0))).axes[1]
     assert empty.texts[0].get_text() == "no boundaries"

@@ -18,7 +18,6 @@ from xcdi.kernels.avalanches import sizes
 __all__ = ["Plane", "distortion_of_patterns", "plane_distortion", "shift_in_q"]
 
 
-
 class Plane(NamedTuple):
     r"""Mean distortion in a plane with axes x, y, and its standard errors.
 

@@ -89,7 +89,7 @@ def graphs(crystal: xr.Dataset, grains: xr.Dataset, boundaries: xr.Dataset, *, n
     for ax, plane in zip(row, strain.PLANES, strict=True):
         _draw(ax, crystal, grains, boundaries, name, plane, between)
         ax.set_title(strain.SEEN[plane])
-    style.colour_bar(list(row), _colours(name), between, EDGES[name].label, pad=0.01, aspect=18)
+    style.colour_bar(list(row), _colours(name), between, EDGES[name].label, pad=0.01, aspect=18, shrink=0.62)
     style.scale_bar(row[0])
     if strain.grade_text(crystal):
         made.suptitle(strain.grade_text(crystal), fontsize=10, color=style.EVENT)
@@ -115,7 +115,6 @@ GRAIN_COLUMNS = {
     "tilt 1\n(mrad)": ("tilt_1", 1e3),
     "tilt 2\n(mrad)": ("tilt_2", 1e3),
     "phase offset\n(rad)": ("phase_offset", 1.0),
-    "amplitude": ("amplitude", 1.0),
 }
 BOUNDARY_COLUMNS = {
     "area\n(µm²)": ("area_nm2", 1e-6),
@@ -203,6 +202,7 @@ def _table(ax: Axes, title: str, names: list[str], rows: xr.Dataset, columns: Ma
         cells,
         rowLabels=names,
         colLabels=list(have),
+        colWidths=_widths(list(have), cells),
         loc="upper left",
         cellLoc="right",
         edges="horizontal",
@@ -212,13 +212,20 @@ def _table(ax: Axes, title: str, names: list[str], rows: xr.Dataset, columns: Ma
     made.set_fontsize(8)
 
 
+def _widths(heads: list[str], cells: list[list[str]]) -> list[float]:
+    """Widths of columns, in proportion to the longest word or number in each."""
+    longest = [max(map(len, [*head.split("\n"), *column])) + 2 for head, column in zip(heads, zip(*cells, strict=True), strict=True)]
+    return [n / sum(longest) for n in longest]
+
+
 def _number(rows: xr.Dataset, name: str, scale: float, k: int) -> str:
-    """A value with its error, to the digits that the error leaves."""
+    """A value with its error, to the digits that the error leaves: one of the error, two where it begins with 1."""
     value = float(rows[name].values[k]) * scale
     error = float(rows[f"{name}_error"].values[k]) * scale if f"{name}_error" in rows else np.nan
     if not np.isfinite(value):
         return "—"
     if not (np.isfinite(error) and error > 0):
-        return f"{value:.3g}"
-    digits = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+        return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+    power = int(np.floor(np.log10(error)))
+    digits = max(0, (1 if error < 2 * 10.0**power else 0) - power)
+    return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "\N{MINUS SIGN}")

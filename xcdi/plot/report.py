@@ -55,6 +55,8 @@ CAPTIONS = {
     "grains": "Grains in three planes through the centre.",
     "grain_graph": "The graph of grains and boundaries over the middle planes: edges as wide as the boundary is large, coloured by its "
     "misorientation.",
+    "grain_table": "Means of the grains and what lies between them, each with its standard error; strain and tilts are those beyond the "
+    "mean crystal.",
     "surface": "Surface of the particle, coloured by the strain just beneath it.",
     "strain_histogram": "Distribution of the strain, in all voxels and by grain; the shaded band is the noise floor, dotted lines are the "
     "largest strain that a voxel can show.",
@@ -62,7 +64,7 @@ CAPTIONS = {
     "boundaries and surface.",
     "dislocations_on_slice": "Phase along the beam; curved arrows show the turn on which the displacement along G gains.",
     "tensor": "Components of strain and rotation in one slice; the number in a corner is the median standard error.",
-    "tensor_forecast": "How much each reflection differs from what the others foretell of it.",
+    "tensor_forecast": "How much each reflection differs from what the others foretell of it, inside of grains.",
     "series_time": "Order, mean strain, shift of the boundaries and slip along G of every state, with one standard error; an unreliable "
     "state gives no numbers.",
     "series_strain_change": "Change of the strain of each state, beyond its mean, all to one scale; the number in a corner is the median "
@@ -137,7 +139,7 @@ def plot_result(result: Result, out: str | Path, *, title: str = "", dpi: float 
 
 
 def picture(result: Result, path: str | Path, *, dpi: float = 110) -> None:
-    """Write one quick PNG: the poster of a whole experiment, or the two-time map, else the strain, else the starts, else the peak.
+    """Write one quick PNG: the poster of a whole experiment, or the two-time map, else strain, states, starts or peak.
 
     The file is written aside and renamed, so whoever looks at `path` always sees a whole picture.
 
@@ -146,7 +148,7 @@ def picture(result: Result, path: str | Path, *, dpi: float = 110) -> None:
     XcdiError
         If the result has none of these.
     """
-    wanted = ("poster", "two_time", "strain", "object", "starts", "peak", "size_distribution", "drops")
+    wanted = ("poster", "two_time", "strain", "object", "series_time", "starts", "peak", "size_distribution", "drops")
     known = dict(_drawings(result))
     for name in wanted:
         if name in known:
@@ -253,6 +255,7 @@ def _of_several(result: Result) -> Iterator[tuple[str, Drawing]]:
     crystal, lines, pairs = result["crystal"], result.get("dislocations", xr.Dataset()), result.get("boundaries", xr.Dataset())
     if "grain" in crystal and "grains" in result and "misorientation" in pairs and pairs.sizes.get("boundary", 0):
         yield "grain_graph", lambda: grains.graphs(crystal, result["grains"], pairs)
+        yield "grain_table", lambda: grains.table(result["grains"], pairs)
     if lines.sizes.get("line", 0) and "support" in crystal:
         yield "dislocations", lambda: dislocations.inside(crystal, lines)
         if "phase" in crystal:
@@ -299,7 +302,7 @@ def _pictures(drawings: Iterable[tuple[str, Drawing]]) -> Iterator[str]:
 
 def _name(result: Result) -> str:
     """What the result is of."""
-    words = {"crystal": "Crystal", "series": "States over time", "correlation": "Correlation", "events": "Events", "statistics": "Statistics"}
+    words = {"crystal": "Crystal", "series": "Time series", "correlation": "Correlation", "events": "Events", "statistics": "Statistics"}
     return ", ".join(word for part, word in words.items() if part in result) or "Result"
 
 

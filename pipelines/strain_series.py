@@ -1,0 +1,83 @@
+"""Strain results of one particle over time in; what moved, slipped and strained between its states out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from xcdi.errors import XcdiError
+from xcdi.settings import Model
+from xcdi.stages import strain_series
+
+READS = "results"
+
+
+class Settings(Model):
+    """Everything a user of this pipeline may change."""
+
+    against: Literal["first", "previous"] = Field(default="first", description="the state that changes are relative to")
+    sigmas: float = Field(default=3.0, gt=0, description="errors by which a voxel must have changed to count as changed")
+
+
+def run(
+    results: Sequence[dict[str, xr.Dataset]], settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1
+) -> dict[str, xr.Dataset]:
+    """Register the crystals of all results and compare them. Takes no time worth a device or a second worker."""
+    lacking = [n for n, result in enumerate(results, 1) if not {"crystal", "grains"} <= set(result)]
+    if lacking:
+        raise XcdiError(f"result {lacking[0]} of {len(results)} holds no crystal with grains; expected those of bcdi_strain")
+    crystals = [
+        strain_series.with_ensemble(result["crystal"], result["object"]) if "object" in result else result["crystal"] for result in results
+    ]
+    times = [_time(result) for result in results]
+    return {"series": strain_series.series(crystals, times=times, **settings.model_dump())}
+
+
+def summary(result: dict[str, xr.Dataset]) -> str:
+    """The numbers a scientist asks for first, in one line."""
+    ds = result["series"]
+    told = f"{ds.sizes['state']} states  {int(np.isfinite(ds.order).sum())} reliable  {ds.sizes['boundary']} boundaries"
+    jump = ds.jump_change.where(abs(ds.jump_change) > ds.attrs["sigmas"] * ds.jump_change_error)
+    if not bool(jump.notnull().any()):
+        return f"{told}  no slip beyond {ds.attrs['sigmas']:g} errors"
+    most = abs(jump).argmax(...)
+    where = {dim: int(index) for dim, index in most.items()}
+    largest, error = float(jump.isel(where)), float(ds.jump_change_error.isel(where))
+    pair = f"{int(ds.boundary_i[where['boundary']])}-{int(ds.boundary_j[where['boundary']])}"
+    return f"{told}  largest slip {largest:+.2f} ± {error:.2f} rad at boundary {pair} in state {where['state']}"
+
+
+def table(result: dict[str, xr.Dataset]) -> str:
+    """One line per state."""
+    ds = result["series"]
+    lines = [f"state  time (s)  grade       d (nm)    strain step            order  grains  changed against {ds.attrs['against']}"]
+    for k in range(ds.sizes["state"]):
+        one = ds.isel(state=k)
+        share = f"{_share(one):.0%}" if "displaced" in one and np.isfinite(one.order) else "-"
+        lines.append(
+            f"{k:5d}  {_number(one.time, '8.0f')}  {one.grade.item():10s}  {_number(one.mean_d_spacing, '.4f')}  "
+            f"{_number(one.strain_step, '+.2e')} ± {_number(one.strain_step_error, '.1e')}  {_number(one.order, '.3f')}  "
+            f"{_number(one.grains, '6.0f')}  {share}"
+        )
+    return "\n".join(lines)
+
+
+def _time(result: dict[str, xr.Dataset]) -> float:
+    """Middle of the scan [s since 1970], NaN where its start is not known."""
+    frames = float(result["peak"].time.mean()) if "time" in result.get("peak", {}) else 0.0
+    return strain_series.started(result["crystal"]) + frames
+
+
+def _share(state: xr.Dataset) -> float:
+    """Part of the particle that was displaced."""
+    return float(state.displaced.sum() / state.support.sum())
+
+
+def _number(value: xr.DataArray, form: str) -> str:
+    """A number, or a dash where it is not known."""
+    width = len(f"{1.0:{form}}")
+    return f"{float(value):{form}}" if np.isfinite(value) else "-".rjust(width)

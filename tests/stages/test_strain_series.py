@@ -1,0 +1,291 @@
+"""Laws of a series of states: what was done to a crystal comes back, whatever phasing left open, and bad states say nothing."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from xcdi.pipelines import strain_series as pipeline
+
+from xcdi.errors import SchemaError, XcdiError
+from xcdi.kernels import registration
+from xcdi.stages import strain, strain_series
+
+SHAPE, VOXEL = (27, 31, 33), 20.0  # nm
+G = np.array([1.37, 0.0, 0.0])  # 1/nm
+DIMS = ("z", "y", "x")
+BENT = 0.25  # nm, of a known change of the displacement
+FREE = {"shift": (1.37, -2.61, 0.48), "ramp": (0.03, -0.02, 0.05), "phase": 1.1, "twin": True}  # what phasing may leave different
+
+
+def places():
+    return np.meshgrid(*(VOXEL * (np.arange(n) - n // 2) for n in SHAPE), indexing="ij")
+
+
+def bent_strain():
+    """Derivative along G of the known change of displacement."""
+    _, y, x = places()
+    return BENT / 90 * np.cos(x / 90 + y / 140)
+
+
+def rho_of(*, cut=0.0, slip=0.0, bent=0.0, strained=0.0, rough=0.0):
+    """A lopsided body of two grains, 1 the larger, that meet at an oblique plane moved by `cut` nm; 2 slipped by `slip` rad."""
+    z, y, x = places()
+    away = (x + 0.5 * y + 0.3 * z) / np.sqrt(1.34) - 40 - cut
+    body = 1 / (1 + np.exp((np.sqrt(z**2 + 1.3 * y**2 + x**2 + 0.05 * x * y * (x > 0)) - 180) / 14))
+    phase = 1e-5 * x * y - 0.0025 * z + np.where(away > 0, 0.006 * y + 1.2 - slip, -0.0025 * y)
+    phase -= G[0] * (bent * BENT * np.sin(x / 90 + y / 140) + strained * x)
+    rng = np.random.default_rng(3)
+    dip = 1 - 0.5 * np.exp(-((away / 20) ** 2))
+    return body * dip * np.exp(1j * (phase + rough * rng.normal(size=SHAPE))), np.where(body > 0.4, np.where(away > 0, 2, 1), 0)
+
+
+def displaced_by_phasing(rho, label, *, shift, ramp, phase, twin):
+    """The same state as another run of phasing might give it."""
+    z, y, x = (p / VOXEL for p in places())
+    there = registration.moved(rho, shift) * np.exp(1j * (ramp[0] * z + ramp[1] * y + ramp[2] * x + phase))
+    label = np.rint(registration.moved(np.stack([label == n for n in (1, 2)]).astype(float), shift).real)
+    label = np.where(label[1] > label[0], 2, np.where(label[0] > 0, 1, 0))
+    turned = np.roll(label[::-1, ::-1, ::-1], [2 * (n // 2) + 1 for n in SHAPE], (0, 1, 2))
+    return (registration.turned(there), turned) if twin else (there, label)
+
+
+def state(k=0, *, free=None, grade="good", q=G, bright=1.0, error=0.02, **what):
+    """CRYSTAL with grains, as a result of bcdi_strain has it."""
+    rho, label = rho_of(**what)
+    if free is not None:
+        rho, label = displaced_by_phasing(rho, label, **free)
+        q = q - np.array(free["ramp"][::-1]) / VOXEL  # the wave vector is that of the sample, whatever the ramp of the object
+    lines = {d: (d, VOXEL * (np.arange(n) - n // 2), {"units": "nm"}) for d, n in zip(DIMS, SHAPE, strict=True)}
+    maps = {"rho": (DIMS, bright * rho, {"units": "1"}), "support": (DIMS, label > 0, {"units": ""})}
+    maps["rho_error"] = (DIMS, np.full(SHAPE, bright * error), {"units": "1"})
+    notes = {"scan": f"S{k}", "grade": grade, "q_peak": list(q), "start_time": f"2024-01-01T00:{10 * k:02d}:00"}
+    made = strain.field(xr.Dataset(maps, lines, attrs=notes))
+    return made.assign(grain=(DIMS, label.astype(np.int16), {"units": ""}))
+
+
+def inside(ds, k=1):
+    """Voxels of the series with all their neighbours in the grain, as a map of the body's own grid."""
+    grain = ds.grain.isel(state=k).to_numpy()
+    same = grain > 0
+    for axis in range(3):
+        for step in (-2, -1, 1, 2):
+            same &= np.roll(grain, step, axis) == grain
+    return same
+
+
+def on_body(ds, name, k=1):
+    """Values where the body's own grid lies in that of the series, and which of them are inside."""
+    box = {dim: slice(-VOXEL * (n // 2) - 1, VOXEL * (n - 1 - n // 2) + 1) for dim, n in zip(DIMS, SHAPE, strict=True)}
+    around = xr.DataArray(inside(ds, k), {dim: ds[dim] for dim in DIMS}, DIMS).sel(box).to_numpy()
+    values = ds[name].isel(state=k).sel(box).to_numpy()
+    return values, around & np.isfinite(values)
+
+
+@pytest.fixture(scope="module")
+def one():
+    """A series of two states: the second slipped, bent, strained as a whole, its boundary moved; and it is a moved twin."""
+    return strain_series.series([state(), state(1, slip=0.9, bent=1.0, cut=24.0, free=FREE)])
+
+
+def test_a_moved_twin_is_brought_to_the_hand_and_place_of_the_first(one):
+    assert one.twin.values.tolist() == [False, True]
+    np.testing.assert_allclose(one["shift"][1], VOXEL * np.array([0.48, -2.61, 1.37]) * -1, atol=3.0)  # a turned object moves the other way
+    assert "warning" not in one.attrs
+
+
+def test_a_known_change_of_strain_comes_back_map_and_mean_together(one):
+    found, there = on_body(one, "strain_change")
+    away = (found + float(one.strain_step[1]) - bent_strain())[there]
+    assert bent_strain()[there].std() > 5e-4
+    assert np.sqrt(np.mean(away**2)) < 1e-4
+    assert abs(away.mean()) < 2e-5
+
+
+def test_a_known_slip_comes_back_as_jump_and_displacement(one):
+    assert float(one.jump_change[1, 0]) == pytest.approx(-0.9, abs=0.05)  # grain 2 lost 0.9 rad against grain 1
+    assert float(one.slip[1, 0]) == pytest.approx(0.9 / G[0], abs=0.04)
+    assert 0 < float(one.slip_error[1, 0]) < 0.1
+
+
+def test_a_boundary_moved_by_a_voxel_and_a_fifth_comes_back(one):
+    assert float(one.boundary_shift[1, 0]) == pytest.approx(24.0, abs=2 * float(one.boundary_shift_error[1, 0]))
+    assert 0 < float(one.boundary_shift_error[1, 0]) < 6
+    assert float(one.swept_volume[1, 0]) == pytest.approx(float(one.boundary_shift[1, 0] * one.area[0]), rel=1e-6)
+    np.testing.assert_allclose(one["normal"][0], np.array([1, 0.5, 0.3]) / np.sqrt(1.34), atol=0.05)
+
+
+def test_the_first_state_has_not_changed_at_all(one):
+    for name in ("strain_step", "strain_step_error", "boundary_shift", "boundary_shift_error", "jump_change", "slip"):
+        np.testing.assert_array_equal(one[name][0], 0)
+    assert not one.displaced[0].any()
+    assert not one.strained[0].any()
+
+
+@pytest.mark.parametrize("slip", [0.7, -2.2])
+def test_a_slip_alone_displaces_one_grain_and_strains_nothing(slip):
+    ds = strain_series.series([state(), state(1, slip=slip, free=FREE)])
+    grain, displaced = ds.grain[1].to_numpy(), ds.displaced[1].to_numpy()
+    assert displaced[inside(ds) & (grain == 2)].mean() > 0.99
+    assert displaced[inside(ds) & (grain == 1)].mean() < 0.01
+    assert float(ds.strained[1].sum() / ds.support[1].sum()) < 0.01
+    assert abs(float(ds.strain_step[1])) < 2e-5
+    assert abs(float(ds.boundary_shift[1, 0])) < 3 * float(ds.boundary_shift_error[1, 0])
+
+
+def test_a_mean_strain_is_told_wherever_it_was_put():
+    """Phasing may leave it in the object, or it was taken off as a ramp, or the detector had been moved after it."""
+    much = 4e-4
+    ramp = state(1).assign_attrs(ramp=[-much * G[0], 0.0, 0.0])
+    for second in (state(1, strained=much), state(1, q=G * (1 - much)), ramp):
+        ds = strain_series.series([state(), second])
+        assert float(ds.strain_step[1]) == pytest.approx(much, abs=5e-6)
+        assert float(np.nanmax(abs(ds.strain_change[1]))) < 5e-5
+        if second is not ramp:  # whose q_mean is older
+            spacing = ds.mean_d_spacing.to_numpy()
+            assert spacing[1] / spacing[0] - 1 == pytest.approx(much, abs=5e-6)
+
+
+def test_the_errors_of_the_states_are_carried_into_the_changes():
+    small, large = (strain_series.series([state(error=e), state(1, error=e)]) for e in (0.01, 0.03))
+    for name in ("strain_change_error", "displacement_change_error"):
+        np.testing.assert_allclose((large[name][1] / small[name][1]).to_numpy()[inside(small)], 3.0, rtol=1e-4)
+
+
+def test_noise_of_the_states_is_what_their_errors_say():
+    rng, pulls = np.random.default_rng(2), []
+    noisy = [state(k, error=0.03) for k in range(2)]
+    for k, one in enumerate(noisy):
+        values = one.rho.to_numpy() + 0.03 / 2**0.5 * (rng.normal(size=SHAPE) + 1j * rng.normal(size=SHAPE))
+        noisy[k] = one.assign(rho=(DIMS, np.where(one.support, values, 0), {"units": "1"}))
+    ds = strain_series.series(noisy)
+    for name in ("displacement_change", "strain_change"):
+        pulls.append((ds[name][1] / ds[f"{name}_error"][1]).to_numpy()[inside(ds)].std())
+    assert min(pulls) > 0.8
+    assert max(pulls) < 1.3
+    assert float(ds.displaced[1].sum() / ds.support[1].sum()) < 0.02
+
+
+def test_disorder_lowers_the_order_and_healing_brings_it_back():
+    ds = strain_series.series([state(), state(1, rough=1.0), state(2)])
+    assert float(ds.order[1]) < 0.7 * float(ds.order[0])
+    assert float(ds.order[2]) == pytest.approx(float(ds.order[0]))
+    assert float(ds.perfect[1]) < float(ds.perfect[0])
+
+
+def test_brightness_does_not_matter():
+    plain, bright = (strain_series.series([state(), state(1, slip=0.9, free=FREE, bright=b)]) for b in (1.0, 7.0))
+    for name in ("shift", "strain_step", "jump_change", "boundary_shift", "overlap", "order"):
+        np.testing.assert_allclose(bright[name], plain[name], rtol=1e-3, atol=2e-3)
+
+
+def test_one_state_says_nothing_about_another():
+    """Each is laid upon the first alone; no state in between has a part in it."""
+    first, odd, last = state(), state(1, slip=2.5, rough=0.3), state(2, slip=0.9, free=FREE)
+    three, two = strain_series.series([first, odd, last]), strain_series.series([first, last])
+    for name in ("strain_change", "displacement_change", "strain_step", "slip", "order", "boundary_shift"):
+        np.testing.assert_array_equal(three[name][2], two[name][1])
+
+
+def test_changes_against_the_previous_state_add_up():
+    states = [state(), state(1, slip=0.6, free=FREE), state(2, slip=1.5)]
+    ds = strain_series.series(states, against="previous")
+    np.testing.assert_allclose(ds.jump_change[:, 0], [0, -0.6, -0.9], atol=0.06)
+
+
+def test_unreliable_states_give_no_numbers():
+    ds = strain_series.series([state(), state(1, slip=0.6, grade="unreliable"), state(2, slip=0.9)])
+    for name in ("order", "overlap", "strain_step", "strain_step_error", "mean_d_spacing", "twin_margin", "boundary_area", "grains"):
+        assert np.isnan(ds[name][1]), name
+    for name in ("shift", "boundary_shift", "jump_change", "slip", "area_change"):
+        assert np.isnan(ds[name][1]).all(), name
+    assert np.isnan(ds.strain_change[1]).all()
+    assert not ds.displaced[1].any()
+    assert float(ds.amplitude[1].max()) > 0  # to be looked at
+    others = strain_series.series([state(), state(2, slip=0.9)])
+    np.testing.assert_array_equal(ds.slip[2], others.slip[1])
+
+
+def test_the_reference_is_the_first_state_that_can_be_relied_on():
+    ds = strain_series.series([state(grade="unreliable"), state(1), state(2, slip=0.9)], against="previous")
+    assert ds.attrs["reference"] == 1
+    assert float(ds.jump_change[2, 0]) == pytest.approx(-0.9, abs=0.05)
+    assert np.isnan(ds.order[0])
+
+
+def test_crystals_on_boxes_of_other_sizes_and_places_are_compared():
+    whole = state(1, slip=0.9)
+    cut, far = whole.isel(z=slice(1, None), y=slice(0, -2), x=slice(2, -1)), whole.assign_coords(x=whole.x + 300.0)
+    for other in (cut, far):
+        ds = strain_series.series([state(), other])
+        assert float(ds.slip[1, 0]) == pytest.approx(0.9 / G[0], abs=0.01)
+        assert float(ds.boundary_shift[1, 0]) == pytest.approx(0, abs=1.0)
+
+
+def test_one_grain_has_no_boundaries():
+    single = [state(k).assign(grain=state(k).support.astype(np.int16)) for k in range(2)]
+    ds = strain_series.series(single)
+    assert ds.sizes["boundary"] == 0
+    assert pipeline.summary({"series": ds}).endswith("0 boundaries  no slip beyond 3 errors")
+
+
+def test_a_crystal_that_fits_either_way_is_warned_of():
+    z, y, x = places()
+    even = np.exp(-(((z / 150) ** 2 + (y / 150) ** 2 + (x / 150) ** 2) ** 2))
+    round_ = state().assign(rho=(DIMS, even.astype(complex), {"units": "1"}), support=(DIMS, even > 0.3, {"units": ""}))
+    ds = strain_series.series([round_, round_])
+    assert "the hand of state 1 is a guess" in ds.attrs["warning"]
+
+
+def test_times_come_from_the_scans_or_from_the_user():
+    states = [state(), state(1)]
+    assert strain_series.started(states[1]) - strain_series.started(states[0]) == 600
+    assert strain_series.series(states, times=[5.0, 8.0]).time.values.tolist() == [0, 3]
+    lost = strain_series.series([states[0], states[1].assign_attrs(start_time="?")])
+    assert "1 states have no known time" in lost.attrs["time_from"]
+
+
+@pytest.mark.parametrize(
+    ("states", "options", "told"),
+    [
+        ([state()], {}, "1 state of a particle; a series needs two or more"),
+        ([state(1), state()], {}, "state 1 of the series began before state 0"),
+        ([state(), state(1)], {"times": [0.0]}, "1 times of 2 states"),
+        ([state(grade="unreliable")] * 2, {}, "all 2 states are unreliable"),
+        ([state(), state(1, q=1.3 * G)], {}, "these are different reflections"),
+    ],
+)
+def test_what_cannot_be_a_series_is_refused(states, options, told):
+    with pytest.raises(XcdiError, match=told):
+        strain_series.series(states, **options)
+
+
+def test_crystals_that_lack_something_are_refused_by_its_name():
+    with pytest.raises(SchemaError, match="grain"):
+        strain_series.series([state(), state(1).drop_vars("grain")])
+    with pytest.raises(XcdiError, match="empty"):
+        strain_series.series([state(), state(1).assign(rho=state().rho * 0)])
+
+
+def test_solutions_tell_how_sure_order_and_wave_vector_are():
+    crystal, rng = state(), np.random.default_rng(4)
+    turns = [np.exp(1j * (a * places()[2] + 0.02 * rng.normal(size=SHAPE))) for a in (-1e-4, 0, 1e-4)]
+    basis = (("axis", "index"), VOXEL * np.eye(3)[:, ::-1])
+    solutions = (("solution", "i", "j", "k"), np.stack([crystal.rho.to_numpy() * turn for turn in turns]))
+    phased = xr.Dataset({"solutions": solutions, "support": (("i", "j", "k"), crystal.support.to_numpy()), "voxel_basis": basis})
+    made = strain_series.with_ensemble(crystal, phased)
+    assert made.attrs["q_mean_error"][0] == pytest.approx(1e-4, rel=0.2)
+    assert 0 < made.attrs["order_error"] < 0.02
+    assert "order_error" not in strain_series.with_ensemble(crystal, phased.isel(solution=[0])).attrs
+    ds = strain_series.series([made, made.assign_attrs(start_time="2024-01-01T01:00:00")])
+    assert float(ds.order_error[1]) == pytest.approx(made.attrs["order_error"])
+
+
+def test_the_pipeline_tells_what_it_found():
+    states = [state(), state(1, slip=0.9, free=FREE), state(2, grade="unreliable")]
+    results = [{"crystal": one, "grains": xr.Dataset()} for one in states]
+    made = pipeline.run(results)
+    assert pipeline.summary(made).startswith("3 states  2 reliable  1 boundaries  largest slip -0.")
+    lines = pipeline.table(made).splitlines()
+    assert [line.split()[0] for line in lines] == ["state", "0", "1", "2"]
+    assert lines[3].split()[3:6] == ["-", "-", "±"]
+    with pytest.raises(XcdiError, match="result 2 of 2 holds no crystal with grains"):
+        pipeline.run([results[0], {"crystal": states[1]}])
