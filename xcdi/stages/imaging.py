@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from xcdi.errors import XcdiError
 from xcdi.resolve import resolve
 from xcdi.settings import Model
-from xcdi.stages import corrections, dislocations, geometry, phasing, preflight, strain
+from xcdi.stages import arc, corrections, dislocations, geometry, phasing, preflight, strain
 from xcdi.stages.grains import Structure, triple_lines, without_statistics
 from xcdi.stages.grains import grains as find_grains
 from xcdi.stages.strain import Straining
@@ -22,6 +22,11 @@ class Imaging(Model):
 
     corrections: tuple[str, ...] | None = Field(default=None, description="names in order; not set: every one the scan has data for")
     box: tuple[int, int, int] | None = Field(default=None, description="voxels along frame, y, x; not set: chosen from the peak")
+    regrid_beyond: float | None = Field(
+        default=None,
+        gt=0,
+        description="voxels that the arc of the scan may stray from even steps of q before counts are interpolated; not set: any",
+    )
     voxel_nm: float | None = Field(default=None, gt=0, description="voxel of the orthogonal maps; not set: the finest of the data")
     recipe: phasing.Recipe = phasing.Recipe()
     structure: Structure | None = Field(
@@ -82,7 +87,8 @@ def cut(scan: xr.Dataset, how: Imaging, *, device: str = "cpu") -> xr.Dataset:
     """Correct the frames of a rocking scan and cut out its peak: PEAK, with the names of the corrections in an attribute."""
     names = usable_corrections(scan) if how.corrections is None else how.corrections
     frames = corrections.apply(corrections.find_bad_pixels(scan), names, device=device)
-    return phasing.crop_to_peak(geometry.with_q(frames), how.box).assign_attrs(corrections=" ".join(names))
+    peak = phasing.crop_to_peak(geometry.with_q(frames), how.box).assign_attrs(corrections=" ".join(names))
+    return peak if how.regrid_beyond is None else arc.straightened(peak, how.regrid_beyond)
 
 
 def usable_corrections(scan: xr.Dataset) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import xarray as xr
 from xcdi.backend import Array
 from xcdi.kernels.phasing import preflight as kernel
 from xcdi.schema import PEAK, require
+from xcdi.stages import arc
 
 __all__ = ["VERDICTS", "Finding", "diagnose", "noted", "recalled", "told"]
 
@@ -85,6 +86,7 @@ def diagnose(scan: xr.Dataset | None, peak: xr.Dataset) -> list[Finding]:
         return [Finding("counts", (0.0,), "counts", "stop", "no trusted pixel of the box has a count; check the mask and the box")]
     asked: Sequence[Callable[[Look], Finding]] = (
         *(_counts, _resolution, _centring, _oversampling, _steps),
+        lambda look: Finding("rocking arc", *arc.judge(look.peak, look.speckle)),
         lambda look: _ends(look, scan),
         _dark_frames,
         lambda look: _saturation(look, scan),
