@@ -223,6 +223,17 @@ def test_the_search_at_low_resolution_finds_what_the_full_one_finds():
     assert not np.array_equal(low.rho, full.rho)
 
 
+@pytest.mark.parametrize(("photons", "carried"), [(1e7, 3), (1e4, 6)], ids=["alike", "apart"])
+def test_where_the_best_starts_end_apart_as_many_again_are_carried_on(photons, carried):
+    peak = peak_of(crystal((30, 32, 36), 2.0), photons=photons)
+    recipe = QUICK.model_copy(update={"starts": 8, "low_resolution": True, "coherence": "off"})
+    found = phasing.reconstruct(peak, recipe, seed=1)
+    assert np.isfinite(found.residual).sum() == carried
+    assert f'"finalists":{carried}' in found.attrs["recipe"]
+    asked = phasing.reconstruct(peak, recipe.model_copy(update={"finalists": 3}), seed=1)
+    assert np.isfinite(asked.residual).sum() == 3
+
+
 def test_progress_is_told_after_each_start():
     told = []
     recipe = QUICK.model_copy(update={"starts": 3, "finalists": 2, "coherence": "off"})

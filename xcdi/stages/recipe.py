@@ -43,7 +43,9 @@ class Recipe(Model):
     """
 
     starts: PositiveInt | None = Field(default=None, description="random objects to begin from; not set: 12 at low resolution, else 8")
-    finalists: PositiveInt | None = Field(default=None, description="best starts to refine; not set: 3 after low resolution, else all")
+    finalists: PositiveInt | None = Field(
+        default=None, description="best starts to refine; not set: after low resolution 3, or 6 where those differ, else all"
+    )
     policy: Policy = Field(default="independent", description="what further rounds begin from: random objects (greedy), children, branches")
     rounds: PositiveInt | None = Field(default=None, description="rounds of so many starts, at most; not set: 3, of independent starts 1")
     agree: PositiveInt = Field(default=3, description="starts that agree with the best one, at which greedy has enough")

@@ -12,7 +12,7 @@ import numpy as np
 
 from xcdi.backend import Array, namespace, to_device
 from xcdi.kernels import fourier
-from xcdi.kernels.phasing import coherence, lowres, memory, quality, sharpening
+from xcdi.kernels.phasing import alignment, coherence, lowres, memory, quality, sharpening
 from xcdi.kernels.phasing.batched import Batched
 from xcdi.kernels.phasing.engine import Runner
 from xcdi.kernels.phasing.estimate import Estimate, Measured
@@ -28,6 +28,7 @@ __all__ = ["Found", "Machine", "anneal", "look", "search"]
 
 End = TypeVar("End")
 LARGE = 2**20  # voxels from which the threads share one start instead of taking one each
+ENOUGH = 0.98  # mean overlap of the refined starts at which their mean needs no others
 NEGLIGIBLE = 0.25  # pixels of blur that leave an object as good as it was: overlap 0.99 at 0.2
 MISSED = 4.0  # deviance of unseen pixels over that of photon noise; objects of unblurred data have 1.6 to 3.6
 SAVED = 0.9  # times the deviance of unseen pixels without a blur, at most, or it explains too little
@@ -125,9 +126,19 @@ def _phased(fitted: Measured, recipe: Recipe, *, seed: int, machine: Machine) ->
     low = lowres.crop(fitted, small) if small != seen.shape else fitted
     inside = autocorrelation_box(low, threshold=recipe.support_threshold) if low is not fitted else box
     searched, misfit = _searched(Ground(low, inside, spread(low), chosen), seed=seed, machine=machine)
-    carried = np.argsort(misfit, kind="stable")[: chosen.finalists]
-    ends = _refined([searched[i] for i in carried], fitted, chosen, machine)
+    carried, ends = _finals(Population(searched, misfit), fitted, chosen, recipe.finalists is None, machine)
+    chosen = chosen.model_copy(update={"finalists": len(carried)})
     return Found(searched, misfit, carried, ends, fitted, chosen, "not modelled", _planned(fitted, len(carried), machine).told())
+
+
+def _finals(found: Population, fitted: Measured, recipe: Recipe, more: bool, machine: Machine) -> tuple[Array, list[Estimate]]:
+    """Refine the best starts, and as many again where `more` are allowed and these agree too little for a small error of their mean."""
+    order, n = np.argsort(found.misfit, kind="stable"), recipe.finalists or len(found.ends)
+    ends = _refined([found.ends[i] for i in order[:n]], fitted, recipe, machine)
+    aligned = alignment.align(np.stack([end.rho for end in ends]), ends[0].rho)
+    if more and len(order) > n and not quality.agreement(aligned) >= ENOUGH:
+        ends += _refined([found.ends[i] for i in order[n : 2 * n]], fitted, recipe, machine)
+    return order[: len(ends)], ends
 
 
 def _searched(ground: Ground, *, seed: int, machine: Machine) -> Population:

@@ -106,8 +106,15 @@ def gap(residuals: Array) -> float:
 
 
 def solved(residuals: Array) -> np.ndarray:
-    """Return which starts lie below the :func:`gap`, bool (start,)."""
-    return np.asarray(np.asarray(residuals) < gap(residuals))
+    """Return which starts lie below the :func:`gap` of those that are finite, bool (start,).
+
+    Examples
+    --------
+    >>> solved(np.array([0.05, np.inf, 0.051, np.inf])).tolist()
+    [True, False, True, False]
+    """
+    residuals = np.asarray(residuals, float)
+    return np.asarray(residuals < gap(residuals[np.isfinite(residuals)]))
 
 
 def modes(rhos: Array) -> Modes:
