@@ -177,6 +177,15 @@ def test_a_half_written_file_is_removed_without_its_lock_too(night):
     assert not part.exists()
 
 
+def test_the_lock_of_a_process_killed_after_its_last_word_is_removed(night):
+    job = night("S1")
+    assert run_job(job).status == "done"
+    lock = job.output.with_name(f".{job.output.name}.lock")
+    lock.write_text("")
+    assert [outcome.status for outcome in run_many([job])] == ["skipped"]
+    assert not lock.exists()
+
+
 def test_what_another_process_is_writing_is_not_touched(night):
     result = night("S1").output
     result.parent.mkdir()

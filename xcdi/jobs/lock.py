@@ -38,12 +38,13 @@ def locked(result: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def tidy(result: Path) -> None:
+def tidy(result: Path, *, whole: bool = False) -> None:
     """Remove what a process that was stopped left beside `result`, unless another is writing it.
 
-    A signal may come between any two steps of a process, also while it takes or gives back its lock.
+    A signal may come between any two steps of a process, also while it takes or gives back its lock. Beside a `whole`
+    result nothing is looked for but the lock: the folder of a night is long.
     """
-    if _beside(result).exists() or any(_parts(result)):
+    if _beside(result).exists() or (not whole and any(_parts(result))):
         with suppress(XcdiError), locked(result):
             remove_parts(result)
 

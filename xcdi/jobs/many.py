@@ -41,6 +41,7 @@ def run_many(jobs: Sequence[Job], *, workers: int = 1, scheduler: str | None = N
     missing = []
     for job in jobs:
         if is_done(job):
+            tidy(job.output, whole=True)
             yield Outcome(job.scan, "skipped", 0.0, path=str(job.output))
         else:
             missing.append(job)
