@@ -33,8 +33,8 @@ def run(
     crystals = [
         strain_series.with_ensemble(result["crystal"], result["object"]) if "object" in result else result["crystal"] for result in results
     ]
-    times = [_time(result) for result in results]
-    return {"series": strain_series.series(crystals, times=times, **settings.model_dump())}
+    times, time_from = _times(results)
+    return {"series": strain_series.series(crystals, times=times, time_from=time_from, **settings.model_dump())}
 
 
 def summary(result: dict[str, xr.Dataset]) -> str:
@@ -66,10 +66,13 @@ def table(result: dict[str, xr.Dataset]) -> str:
     return "\n".join(lines)
 
 
-def _time(result: dict[str, xr.Dataset]) -> float:
-    """Middle of the scan [s since 1970], NaN where its start is not known."""
-    frames = float(result["peak"].time.mean()) if "time" in result.get("peak", {}) else 0.0
-    return strain_series.started(result["crystal"]) + frames
+def _times(results: Sequence[dict[str, xr.Dataset]]) -> tuple[list[float], str]:
+    """Middle of every scan [s since 1970], NaN where its start is not known; and in words what these times are."""
+    starts = strain_series.starts([result["crystal"] for result in results])
+    middles = [float(result["peak"].time.mean()) if "time" in result.get("peak", {}) else np.nan for result in results]
+    lacking = ", ".join(map(str, np.flatnonzero(np.isnan(middles))))
+    told = "middle of each scan" + (f"; start of state {lacking}, whose frames have no times" if lacking else "")
+    return (np.array(starts) + np.nan_to_num(middles)).tolist(), told
 
 
 def _share(state: xr.Dataset) -> float:

@@ -1,14 +1,18 @@
 """Every beamline that comes with xcdi: q as xrayutilities has it, and tension that comes out as tension."""
 
+import json
 from functools import cache
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
-from xcdi.beamline import Stage, beamline_names, load_beamline
+import xcdi.io
+from xcdi.beamline import Beamline, Stage, beamline_names, load_beamline
 from xcdi.kernels import geometry as kernel
 from xcdi.kernels.phasing import placing
+from xcdi.settings import from_mapping
 from xcdi.stages import geometry, instrument, strain
 
 HOMES = [name for name in beamline_names() if load_beamline(name).geometry]
@@ -89,6 +93,27 @@ def test_with_a_stage_as_well(name):
     theirs = of_xrayutilities(layout, motors, SHAPE[1:], centre=scan.attrs["centre_px"])
     assert_equal_to_a_billionth(in_the_crystal(scan, layout, motors), theirs)
     assert np.abs(in_the_crystal(scan_of(plain, motors), plain, motors) - theirs).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", HOMES)
+def test_frames_cut_and_binned_as_their_file_states(name, tmp_path):
+    """Groups of 3 x 5 pixels of the chip, from (4, 2) on: each has the q of its middle pixel."""
+    layout, motors = load_beamline(name).geometry, angles_of(name)
+    whole = scan_of(layout, motors)
+    numbers = {"energy": (ENERGY, "keV"), "distance": (1.3, "m"), "pixel_size_y": (55, "um"), "pixel_size_x": (65, "um")}
+    stated = {key: {"value": value, "units": unit, "source": "test"} for key, (value, unit) in numbers.items()}
+    table = {"name": "home", "format": "hdf5", "layout": {"counts": "/frames"}, "quantities": stated}
+    table |= {"motors": {motor: {"path": f"/{motor}", "units": "deg"} for motor in motors}}
+    table |= {"geometry": json.loads(layout.model_dump_json()) | {"centre_px": whole.attrs["centre_px"]}}
+    with h5py.File(tmp_path / "S1.h5", "w") as file:
+        file["frames"] = np.ones((2, 4, 2), "u2")
+        for motor, angle in motors.items():
+            file[motor] = [angle, angle]
+    home = from_mapping(Beamline, table | {"detector": {"roi_origin": [4, 2], "binning": [3, 5]}})
+    part = xcdi.io.open_scan(tmp_path / "S1.h5", "S1", home)
+    ours = kernel.q_map(instrument.camera(part), (4, 2), wavelength=instrument.wavelength(part)) @ turned(layout.sample, motors)
+    theirs = of_xrayutilities(layout, motors, SHAPE[1:], centre=whole.attrs["centre_px"])
+    assert_equal_to_a_billionth(ours, theirs[5:16:3, 4:12:5])
 
 
 @pytest.mark.parametrize("name", HOMES)

@@ -44,16 +44,6 @@ def test_a_region_and_binning_change_no_q(tmp_path):
         opened(tmp_path, values={"r": 6.5, "c": 9}, quantities=read)
 
 
-def test_a_cut_or_binned_scan_keeps_its_q(tmp_path):
-    scan = opened(tmp_path)
-    cut = instrument.crop(scan, {"frame": slice(1, 6), "y": slice(3, 11), "x": slice(2, 14)})
-    np.testing.assert_allclose(q_of(cut, 1.0, 2.0), q_of(scan, 4.0, 4.0), atol=1e-9)
-    small = instrument.binned(scan, (2, 3))
-    assert small.counts.shape == (7, 6, 5)
-    assert int(small.counts[0, 0, 0]) == 6
-    np.testing.assert_allclose(q_of(small, 1.0, 2.0), q_of(scan, 2.5, 7.0), atol=1e-9)
-
-
 def test_gaps_of_the_chip_are_where_the_frames_see_them(tmp_path):
     gaps = {"roi_origin": [4, 0], "binning": [2, 1], "gaps": [[9, 11, 0, 30]]}
     valid = opened(tmp_path, detector=gaps).valid.to_numpy()
@@ -137,6 +127,16 @@ def test_p10_takes_its_motors_from_the_fio_file(tmp_path):
     basis = instrument.q_basis(scan, (1, 6, 5))
     assert basis.peak[1] > 0  # del lifts the detector, Q points up
     assert load_beamline("p10").geometry.sample[2].zero_deg == 90.0
+
+
+def test_a_fio_file_whose_first_column_is_words_keeps_its_rows(tmp_path):
+    words = FIO.replace(" Col 1 om DOUBLE\n Col 2", " Col 1 image STRING\n Col 2 om DOUBLE\n Col 3").replace("\n 10.", "\n au_12.tif 10.")
+    (tmp_path / "words.fio").write_text(words + " Acquisition ended at noon\n")
+    found = read_fio(tmp_path / "words.fio").columns
+    assert {name: list(values) for name, values in found.items()} == {"om": [10.0, 10.1, 10.2], "curpetra": [101.2, 101.1, 101.0]}
+    (tmp_path / "words.fio").write_text(words.replace("10.1 101.1", "10.1"))
+    with pytest.raises(XcdiError, match="point 1 has 2 values for 3 columns"):
+        read_fio(tmp_path / "words.fio")
 
 
 def test_a_fio_file_that_is_torn_or_absent_says_so(tmp_path):

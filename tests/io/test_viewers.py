@@ -58,10 +58,10 @@ def peak():
 
 
 def lines():
-    """Dislocations, triple lines and facets: a few rows each."""
+    """Dislocations and triple lines: a few rows each."""
     point = (("line", "axis"), np.arange(6.0).reshape(2, 3), {"units": "nm"})
     rows = xr.Dataset({"length": ("line", [120.0, 80.0], {"units": "nm"}), "centroid": point})
-    return dict.fromkeys(("triple_lines", "facets", "dislocations"), rows)
+    return dict.fromkeys(("triple_lines", "dislocations"), rows)
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,20 @@ def test_h5py_reads_every_map_where_it_is_promised(path, result):
         np.testing.assert_array_equal(file["entry_1/image_1/data"][()], result["object"].rho)
         for name, variable in result["crystal"].data_vars.items():
             np.testing.assert_array_equal(file[f"entry_1/{name}"][()], variable)
-        for part in ("grains", "boundaries", "triple_lines", "facets", "dislocations"):
+        for part in ("grains", "boundaries", "triple_lines", "dislocations"):
             assert file[f"entry_1/{part}"].attrs["NX_class"] == "NXcollection"
             for name, variable in result[part].data_vars.items():
                 np.testing.assert_array_equal(file[f"entry_1/{part}/{name}"][()], variable)
+
+
+def test_outside_the_particle_maps_are_what_the_document_says(result):
+    crystal = result["crystal"]
+    said = re.search(r"Outside the particle (.*?) are 0, (.*?) go on", DOCS.read_text(), re.DOTALL)
+    zero, on = (set(re.findall(r"`(\w+)`", part)) for part in said.groups())
+    for name in set(crystal.data_vars) - {"support"}:
+        outside = crystal[name].to_numpy()[~crystal.support.to_numpy()]
+        assert (outside == 0).all() if name in zero else np.isfinite(outside).all() == (name in on), name
+        assert name in zero | on or np.isnan(outside).all(), name
 
 
 def vtk_image(path, folder):

@@ -152,13 +152,11 @@ def test_a_smooth_crystal_has_no_lines():
     assert found(BALL * np.exp(1j * (0.02 * X + 1e-4 * X * Y))) == []
 
 
-def test_depth_is_from_the_nearest_face_and_names_the_grains_there():
+def test_the_grains_are_named_that_meet_at_the_nearest_face():
     label = np.zeros((3, 5, 13), int)
     label[:, :, 1:7], label[:, :, 7:12] = 1, 2
     label = np.pad(label, ((5, 5), (5, 5), (0, 0)), mode="edge")
-    depth, pair = dislocations.depths(label, BASIS)
-    row = (6, 7)
-    np.testing.assert_allclose(depth[row][[0, 1, 2, 5, 6, 7, 11]], np.array([0, 0.5, 1.5, 1.5, 0.5, 0.5, 0.5]) * EDGE)
+    pair = dislocations.meeting(label, BASIS)
     assert pair[:, 6, 7, 1].tolist() == [0, 1]
     assert pair[:, 6, 7, 5].tolist() == [1, 2]
     assert pair[:, 6, 7, 11].tolist() == [0, 2]

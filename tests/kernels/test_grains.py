@@ -80,6 +80,14 @@ def test_pieces_that_do_not_touch_are_different_grains():
     assert len(np.unique(label[support & (X < 0)])) == 1
 
 
+def test_a_speck_beside_the_crystal_is_no_grain():
+    support = BALL.copy()
+    support[1, 1, 1] = True
+    label = grains.label_grains(np.where(support, 1.0 + 0j, 0), support)
+    assert label.max() == 1
+    assert label[1, 1, 1] == 0
+
+
 def test_grain_means_are_those_of_the_interior():
     label = np.where(BALL, np.where(X > 60, 2, 1), 0).astype(np.int16)
     values = np.where(grains.interior(label), label * 1.5, 99.0)

@@ -73,6 +73,15 @@ def test_a_beam_at_the_edge_is_left_out_and_none_at_all_is_said(scan):
         calibration.calibrate(scan, free=("centre_row", "centre_column"))
 
 
+def test_a_centre_that_nobody_states_cannot_be_kept(scan):
+    free = ("centre_column", "distance", "in_plane")
+    with pytest.raises(SchemaError, match="centre_px"):
+        calibration.calibrate(scan, free=free)
+    kept = calibration.calibrate(scan.assign_attrs(centre_px=[51.4, 0.0]), free=free)
+    assert float(kept.value.sel(parameter="centre_row")) == 51.4
+    assert abs(float(kept.value.sel(parameter="centre_column")) - 70.2) < 0.1
+
+
 def test_the_command_prints_lines_that_a_beamline_file_takes(tmp_path, capsys):
     counts, _ = frames()
     with h5py.File(tmp_path / "S1.h5", "w") as file:

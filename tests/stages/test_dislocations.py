@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from xcdi.errors import SchemaError
+from xcdi.kernels.avalanches import boundaries
 from xcdi.schema import DISLOCATIONS, require
 from xcdi.stages import dislocations
 
@@ -85,6 +86,17 @@ def test_a_line_just_beneath_the_surface_is_the_surface_s():
     assert found.attrs["bulk_lines"] == 0
     assert found.attrs["surface_vortices"] == 1
     assert (int(found.boundary_i[0]), int(found.boundary_j[0])) == (0, 1)
+
+
+def test_a_line_is_as_deep_as_the_crystal_s_depth_where_it_runs():
+    """A slot of one voxel in the support, as a boundary cuts it, is no surface for either."""
+    one = crystal((-130.0, 10.0, 1))
+    slot = (one.x < -65) & (one.x > -75) & (one.y > 0)
+    cut = one.assign(support=one.support & ~slot, grain=one.grain.where(~slot, 0).astype(np.int16))
+    depth = xr.zeros_like(cut.rho, float) + boundaries.depth(boundaries.filled(cut.grain.to_numpy()), 20 * np.eye(3))
+    found = dislocations.lines(cut)
+    x, y, z = (xr.DataArray(points, dims="node") for points in found.node_position.to_numpy().T - EDGE / 2)
+    assert float(found.depth_nm[0]) == float(depth.sel(x=x, y=y, z=z, method="nearest").median()) == 70.0
 
 
 def test_noise_of_the_phase_makes_no_dislocation():

@@ -7,6 +7,7 @@ from xcdi.pipelines import strain_series as pipeline
 
 from xcdi.errors import SchemaError, XcdiError
 from xcdi.kernels import registration
+from xcdi.kernels.avalanches import boundaries
 from xcdi.stages import strain, strain_series
 
 SHAPE, VOXEL = (27, 31, 33), 20.0  # nm
@@ -241,6 +242,74 @@ def test_times_come_from_the_scans_or_from_the_user():
     assert strain_series.series(states, times=[5.0, 8.0]).time.values.tolist() == [0, 3]
     lost = strain_series.series([states[0], states[1].assign_attrs(start_time="?")])
     assert "1 states have no known time" in lost.attrs["time_from"]
+
+
+def test_times_say_what_they_are():
+    states = [state(), state(1)]
+    assert strain_series.series(states).attrs["time_from"] == "start of each scan"
+    assert strain_series.series(states, times=[5.0, 8.0]).attrs["time_from"] == "as given"
+    peaks = [xr.Dataset(coords={"time": ("frame", np.arange(n) + 0.5)}) for n in (4, 10)]
+    results = [{"crystal": one, "grains": xr.Dataset(), "peak": peak} for one, peak in zip(states, peaks, strict=True)]
+    ds = pipeline.run(results)["series"]
+    assert ds.attrs["time_from"] == "middle of each scan"
+    assert ds.time.values.tolist() == [0, 603]
+    results[1].pop("peak")
+    assert pipeline.run(results)["series"].attrs["time_from"] == "middle of each scan; start of state 1, whose frames have no times"
+
+
+def test_times_with_and_without_a_zone_are_not_compared():
+    states = [state(), state(1).assign_attrs(start_time="2024-01-01T00:10:00+02:00")]
+    for ds in (strain_series.series(states), pipeline.run([{"crystal": one, "grains": xr.Dataset()} for one in states])["series"]):
+        assert np.isnan(ds.time).all()
+        assert "some start times have a time zone and others have none" in ds.attrs["time_from"]
+    zoned = [state(k).assign_attrs(start_time=f"2024-01-01T0{k}:00:00+0{k}:00") for k in range(2)]
+    assert strain_series.series(zoned).time.values.tolist() == [0, 0]
+
+
+def test_a_crystal_without_errors_says_nothing_of_what_is_displaced():
+    ds = strain_series.series([state(error=0.0), state(1, error=0.0, slip=0.9)])
+    for name in ("displaced", "strained", "displacement_change_error", "strain_change_error"):
+        assert name not in ds
+    assert float(ds.jump_change[1, 0]) == pytest.approx(-0.9, abs=0.05)
+
+
+def test_the_error_of_the_phase_is_that_of_the_ensemble_where_it_is_known():
+    crystal, rng = state(), np.random.default_rng(6)
+    noise = np.exp(1j * 0.05 * rng.normal(size=(3, *SHAPE)))
+    told = {
+        "solutions": (("solution", *DIMS), crystal.rho.to_numpy() * noise),
+        "phase_error": (DIMS, np.full(SHAPE, 0.2), {"units": "rad"}),
+    }
+    made = strain.field(crystal.assign(told)).drop_vars("solutions")
+    ds = strain_series.series([made, made.assign_attrs(start_time="2024-01-01T01:00:00")])
+    error = ds.displacement_change_error[1].to_numpy()[inside(ds)]
+    np.testing.assert_allclose(error, 0.2 * 2**0.5 / np.linalg.norm(ds.attrs["q_mean"]), rtol=1e-5)
+
+
+def test_the_error_of_a_step_is_not_known_without_those_of_the_wave_vectors():
+    known = state().assign_attrs(q_mean_error=[1e-4, 0, 0])
+    for states in ([state(), state(1)], [known, state(1)], [state(), known.assign_attrs(start_time="2024-01-01T01:00:00")]):
+        ds = strain_series.series(states)
+        for name in ("strain_step_error", "tilt_1_step_error", "tilt_2_step_error"):
+            assert np.isnan(ds[name][1]), name
+    ds = strain_series.series([known, known])
+    assert float(ds.strain_step_error[1]) == pytest.approx(2**0.5 * 1e-4 / G[0], rel=0.01)
+
+
+def test_a_grain_within_another_has_a_boundary():
+    """And its area is that of the table of boundaries."""
+    z, y, x = places()
+    rho, label = rho_of()
+    label = np.where((label > 0) & (z**2 + y**2 + (x + 50) ** 2 < 70**2), 2, label > 0).astype(np.int16)
+    states = [state(k).assign(grain=(DIMS, label, {"units": ""})) for k in range(2)]
+    ds = strain_series.series(states)
+    (found,) = boundaries.boundaries(label, rho, strain.basis_of(states[0]))
+    assert ds.area.values == pytest.approx([found.area])
+    assert float(ds.boundary_area[0]) == pytest.approx(found.area)
+    assert found.area == pytest.approx(4 * np.pi * 70**2, rel=0.1)
+    assert np.isnan(ds["normal"][0]).all()
+    assert float(ds.boundary_shift[1, 0]) == 0
+    assert np.isfinite(ds.boundary_shift_error[1, 0])
 
 
 @pytest.mark.parametrize(

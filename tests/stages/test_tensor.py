@@ -71,7 +71,7 @@ def wrong_by(made, first=0):
     """Largest rms error of any component inside, against the truth in the laboratory of the first scan."""
     turned = geometry.rotation("y+", TURNS[first])
     lab = np.stack(np.meshgrid(made.z, made.y, made.x, indexing="ij")[::-1])
-    true = kernel.rotated(distortion_of(*np.einsum("ji,j...->i...", turned, lab)), turned)
+    true = np.einsum("ia,ab...,jb->ij...", turned, distortion_of(*np.einsum("ji,j...->i...", turned, lab)), turned)
     inside = kernel.calm(made.support.to_numpy().astype(int))
     errors = []
     for name, values in zip(NAMES, [*kernel.strain(true), *kernel.rotation(true)], strict=True):
@@ -209,8 +209,10 @@ def test_the_attitude_of_the_sample_is_that_of_all_its_circles():
     turned = reflections.oriented(scan(0), peak([90.0, 90.0], ("omega", "chi"))).attrs["sample_rotation"]
     expected = geometry.rotation("y+", np.pi / 2) @ geometry.rotation("z-", np.pi / 2)
     np.testing.assert_allclose(np.reshape(turned, (3, 3)), expected, atol=1e-12)
-    with pytest.raises(SchemaError, match="the peak of S0 has no motor 'omega'"):
+    with pytest.raises(SchemaError, match="no motor 'omega'"):
         reflections.oriented(scan(0), peak([], ()))
+    with pytest.raises(SchemaError, match="motor 'chi' has no angle"):
+        reflections.oriented(scan(0), peak([90.0, np.nan], ("omega", "chi")))
 
 
 def test_the_pipeline_tells_what_it_found():
@@ -239,3 +241,14 @@ def test_an_unreliable_tensor_tells_no_numbers():
     made = {"crystal": tensor.combine(scans)}
     assert strain_tensor.summary(made).endswith("no strain: the tensor is unreliable")
     assert strain_tensor.table(made).splitlines()[-1].startswith("no check is possible")
+
+
+def test_a_reflection_that_nothing_foretells_is_left_out_of_the_summary():
+    crystal = xr.Dataset({"strain_volume": ("x", [0.0, 1e-3]), **{f"rotation_{a}": ("x", [0.0, 0.0]) for a in "xyz"}})
+    notes = {"twins": [0] * 4, "condition": 2.0, "grade": "good", "left_out": "none", "reflections": "A, B, C, D"}
+    held = {"held_rms": [np.nan, 1e-4, 1e-4, 1e-4], "held_spread": [np.nan, 1e-3, 1e-3, 1e-3]}
+    one = {"crystal": crystal.assign_attrs(notes | held, held_correlation=[np.nan, 0.9, 0.95, 0.99])}
+    assert "correlation 0.900 or more" in strain_tensor.summary(one)
+    assert "A  not foretold: the others lie in one plane" in " ".join(strain_tensor.table(one).split("\n"))
+    none = {"crystal": crystal.assign_attrs(notes, held_correlation=[np.nan] * 4)}
+    assert "no held-out check" in strain_tensor.summary(none)

@@ -19,7 +19,7 @@ CXI_VERSION = 160
 VTK_VERSION = (2, 2)
 SPATIAL = ("z", "y", "x")
 FIRST_SHOWN = ("strain", "strain_volume", "displacement", "phase", "amplitude")
-GROUPS = ("peak", "grains", "boundaries", "triple_lines", "facets", "dislocations")
+GROUPS = ("peak", "grains", "boundaries", "triple_lines", "dislocations")
 JOULES_PER_KEV = 1.602176634e-16
 LONG_NAMES = {
     "strain": "strain along G",

@@ -26,7 +26,7 @@ class Fio(NamedTuple):
 
 
 def read_fio(path: Path) -> Fio:
-    """Read the sections ``%p`` (name = value) and ``%d`` (columns and rows of numbers) of a FIO file.
+    """Read the sections ``%p`` (name = value) and ``%d`` (columns and rows) of a FIO file; a column that holds a word is left out.
 
     Raises
     ------
@@ -35,7 +35,8 @@ def read_fio(path: Path) -> Fio:
 
     Notes
     -----
-    Source: the layout as online (spock, spectra) of DESY writes it; lines that begin with ``!`` are remarks.
+    Source: the layout as online (spock, spectra) of DESY writes it; lines that begin with ``!`` are remarks, and so are last
+    lines that begin with a word and have another number of words than there are columns.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -59,7 +60,8 @@ def _motors(lines: Sequence[str]) -> dict[str, float]:
 def _columns(lines: Sequence[str], path: Path) -> dict[str, Array]:
     names = [match[2] for match in (COLUMN.match(line) for line in lines) if match]
     rows = [line.split() for line in lines if not COLUMN.match(line)]
-    rows = [row for row in rows if _is_number(row[0])]
+    while rows and len(rows[-1]) != len(names) and not _is_number(rows[-1][0]):
+        rows.pop()  # a remark that closes the file
     for number, row in enumerate(rows):
         if len(row) != len(names):
             raise XcdiError(f"{path.name}: point {number} has {len(row)} values for {len(names)} columns; is the file cut short?")

@@ -11,7 +11,6 @@ HOMES = {
     "grains": "/entry_1/grains",
     "boundaries": "/entry_1/boundaries",
     "triple_lines": "/entry_1/triple_lines",
-    "facets": "/entry_1/facets",
     "dislocations": "/entry_1/dislocations",
     "series": "/entry_1/series",
     "correlation": "/entry/twotime",

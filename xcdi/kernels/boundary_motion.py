@@ -9,22 +9,45 @@ from scipy import ndimage as ndi
 from scipy.optimize import linear_sum_assignment
 
 from xcdi.backend import Array
+from xcdi.kernels.avalanches import boundaries
 
 __all__ = ["Face", "Motion", "face", "jump_change", "match_labels", "motion", "pairs", "total_area"]
 
-FEWEST = 6  # faces of voxels that make a boundary
 PATCH = 9  # faces that move as one: a resolution element of three voxels by three
 ALIKE = 8  # voxels whose phases speak as one: a resolution element of two voxels each way
+TOGETHER = 64  # voxels whose error by the ensembles is one: four each way
+ROUND = 0.1  # of the area: a shorter vector area has no direction
 REACH = 3  # voxels from a boundary in which its jump is taken
 
 
 class Face(NamedTuple):
-    """Where two grains meet: area [nm2], centroid [nm] and unit normal from the first to the second (z, y, x), number of voxel faces."""
+    """Where two grains meet; vectors are (z, y, x).
+
+    Attributes
+    ----------
+    area : float
+        Of a smooth surface through the boundary [nm2].
+    vector : array, shape (3,)
+        Sum of its face vectors [nm2], from the first grain to the second; zero of a closed surface.
+    leaning : array, shape (3,)
+        Mean modulus of its normal.
+    centroid : array, shape (3,)
+        [nm] from the middle voxel n // 2.
+    faces : int
+        Of voxels.
+    """
 
     area: float
+    vector: Array
+    leaning: Array
     centroid: Array
-    normal: Array
     faces: int
+
+    @property
+    def normal(self) -> Array:
+        """Mean unit normal from the first grain to the second; NaN where one lies around the other."""
+        length = float(np.linalg.norm(self.vector))
+        return self.vector / length if length > ROUND * self.area else np.full(3, np.nan)
 
 
 class Motion(NamedTuple):
@@ -63,9 +86,7 @@ def match_labels(label: Array, reference: Array) -> Array:
 
 def pairs(label: Array) -> list[tuple[int, int]]:
     """Pairs of grains, smaller number first, that touch in at least six voxel faces."""
-    found = np.concatenate([np.sort(np.stack([a[m], b[m]], 1), 1) for a, b, m in _touching(label)])
-    both, count = np.unique(found, axis=0, return_counts=True)
-    return [(int(i), int(j)) for (i, j), n in zip(both, count, strict=True) if n >= FEWEST]
+    return [pair for pair, _ in boundaries.contacts(label)]
 
 
 def face(label: Array, pair: tuple[int, int], voxel: Array) -> Face | None:
@@ -74,31 +95,32 @@ def face(label: Array, pair: tuple[int, int], voxel: Array) -> Face | None:
     Parameters
     ----------
     label : int array, shape (z, y, x)
+        Grooves closed by :func:`xcdi.kernels.avalanches.boundaries.filled`, which take a part of every boundary otherwise.
     pair : (int, int)
     voxel : array, shape (3,)
         Edges of a voxel along z, y, x [nm].
 
-    Notes
-    -----
-    The area is that of the vector sum of the faces: exact for a plane however it is cut into voxels.
+    Examples
+    --------
+    >>> split = np.array([1, 1, 1, 2, 2, 2]) * np.ones((20, 20, 1), int)
+    >>> found = face(split, (2, 1), np.array([1.0, 1.0, 1.0]))
+    >>> round(found.area, 6), (found.normal + 0.0).tolist()
+    (400.0, [0.0, 0.0, -1.0])
     """
-    voxel, places, vector = np.asarray(voxel, dtype=float), [], np.zeros(3)
-    for axis, (a, b, _) in enumerate(_touching(label)):
-        step = np.eye(3)[axis]
-        for way, here in ((1, (a == pair[0]) & (b == pair[1])), (-1, (a == pair[1]) & (b == pair[0]))):
-            places.append(np.argwhere(here) + step / 2)
-            vector[axis] += way * np.count_nonzero(here) * np.prod(voxel) / voxel[axis]
-    where = (np.concatenate(places) - np.array(label.shape) // 2) * voxel
-    if len(where) < FEWEST or not vector.any():
+    met = _met(label, pair)
+    if not len(met):
         return None
-    area = float(np.linalg.norm(vector))
-    return Face(area, where.mean(axis=0), vector / area, len(where))
+    voxel = np.asarray(voxel, dtype=float)
+    across = (met[:, 1] - met[:, 0]) * (np.prod(voxel) / voxel)
+    area = float(boundaries.areas_between(label, pair, met, np.diag(voxel)).sum())
+    centroid = (met.mean(axis=(0, 1)) - np.array(label.shape) // 2) * voxel
+    return Face(area, across.sum(axis=0), np.minimum(np.abs(across).sum(axis=0) / area, 1.0), centroid, len(met))
 
 
 def total_area(label: Array, voxel: Array) -> float:
-    """Area [nm2] of all boundaries between grains."""
-    faces = (face(label, pair, voxel) for pair in pairs(label))
-    return float(sum(one.area for one in faces if one is not None))
+    """Area [nm2] of all boundaries between grains; of `label` the grooves are closed, as for :func:`face`."""
+    basis = np.diag(np.asarray(voxel, dtype=float))
+    return float(sum(boundaries.areas_between(label, pair, met, basis).sum() for pair, met in boundaries.contacts(label)))
 
 
 def motion(label: Array, reference: Array, pair: tuple[int, int], voxel: Array, *, drawn: Array | None = None) -> Motion:
@@ -109,7 +131,7 @@ def motion(label: Array, reference: Array, pair: tuple[int, int], voxel: Array, 
     Parameters
     ----------
     label, reference : int array, shape (z, y, x)
-        Grains of the two states, with the same numbers.
+        Grains of the two states, with the same numbers. Where grooves are left open, the boundary between them speaks.
     pair : (int, int)
         Touching in `reference`.
     voxel : array, shape (3,)
@@ -128,7 +150,7 @@ def motion(label: Array, reference: Array, pair: tuple[int, int], voxel: Array, 
     i, j = pair
     volume = float(np.prod(voxel))
     gained = np.count_nonzero((reference == j) & (label == i)) - np.count_nonzero((reference == i) & (label == j))
-    rest = 0.0 if drawn is None else float(np.asarray(drawn) @ before.normal)
+    rest = 0.0 if drawn is None else float(np.asarray(drawn) @ before.vector) / before.area
     shift = gained * volume / before.area + rest
     error = _motion_error(label, reference, pair, np.asarray(voxel, dtype=float), before)
     return Motion(shift, error, shift * before.area, error * before.area)
@@ -136,8 +158,8 @@ def motion(label: Array, reference: Array, pair: tuple[int, int], voxel: Array, 
 
 def _motion_error(label: Array, reference: Array, pair: tuple[int, int], voxel: Array, before: Face) -> float:
     """Standard error of a boundary's shift [nm]: steps of the grid, and scatter along the boundary."""
-    edge = float(np.abs(before.normal) @ voxel / np.abs(before.normal).sum())
-    away = np.sqrt(max(1 - np.abs(before.normal).max() ** 2, 0.0)) * np.sqrt(before.area) / edge  # steps across the grid
+    edge = float(before.leaning @ voxel / before.leaning.sum())
+    away = float(np.linalg.norm(np.sort(before.leaning)[:2])) * np.sqrt(before.area) / edge  # steps across the grid
     grid = edge / 6**0.5 / max(1.0, away)
     signed = _signed(label, pair, voxel) - _signed(reference, pair, voxel)
     near = _beside(reference, pair)
@@ -154,23 +176,24 @@ def jump_change(
     Parameters
     ----------
     ratio : complex array, shape (z, y, x)
-        State times the conjugate of the reference, registered.
+        State times the conjugate of the reference, registered; 0 outside of either.
     label, reference : int array, same shape
-        Grains of the two; only voxels that stayed in their grain speak.
+        Grains of the two, grooves closed; only voxels that stayed in their grain speak.
     pair : (int, int)
     phase_error : array, same shape, optional
-        Error of the phase of `ratio` [rad], by the ensembles; taken as common to a whole grain, so it does not average out.
+        Error of the phase of `ratio` [rad], by the ensembles; taken as common to four voxels each way.
 
     Notes
     -----
     A slip by whole lattice planes is a change by 2 pi n, and cannot be seen. The phase of `ratio`
     has no static jump and no static slope, so it is compared as it is, within three voxels of the boundary.
+    Its error is the scatter of the voxels and `phase_error`, both averaged. What phasing does to a whole grain is in neither.
     """
     near = ndi.binary_dilation(_beside(reference, pair), np.ones((3, 3, 3)), iterations=REACH - 1)
     levels, variance = [], 0.0
     for number in pair:
-        stayed = near & (reference == number) & (label == number) & (ratio != 0)
-        inner = stayed & ndi.binary_erosion((reference == number) & (label == number))
+        own = (reference == number) & (label == number) & (ratio != 0)
+        stayed, inner = near & own, near & ndi.binary_erosion(own)
         use = inner if np.count_nonzero(inner) >= ALIKE else stayed
         if not use.any():
             return np.nan, np.nan
@@ -178,28 +201,20 @@ def jump_change(
         levels.append(level)
         variance += float(np.average(np.angle(ratio[use] * np.conj(level)) ** 2, weights=np.abs(ratio[use]))) * ALIKE / use.sum()
         if phase_error is not None:
-            variance += float(np.median(phase_error[use])) ** 2
+            variance += float(np.median(phase_error[use])) ** 2 * min(1.0, TOGETHER / use.sum())
     return float(np.angle(levels[1] * np.conj(levels[0]))), float(np.sqrt(variance))
 
 
-def _touching(label: Array) -> list[tuple[Array, Array, Array]]:
-    """Labels on the two sides of every face along each axis, and where they are two grains."""
-    found = []
-    for axis in range(3):
-        a, b = (np.take(label, range(s, label.shape[axis] - 1 + s), axis) for s in (0, 1))
-        found.append((a, b, (a != b) & (a > 0) & (b > 0)))
-    return found
+def _met(label: Array, pair: tuple[int, int]) -> Array:
+    """Voxel faces (n, 2, 3) between a pair, from the first grain to the second; none where they are too few."""
+    met = dict(boundaries.contacts(label)).get((min(pair), max(pair)), np.zeros((0, 2, 3), int))
+    return met if pair[0] < pair[1] else met[:, ::-1]
 
 
 def _beside(label: Array, pair: tuple[int, int]) -> Array:
     """Voxels on either side of the boundary of a pair."""
     beside = np.zeros(label.shape, bool)
-    for axis, (a, b, _) in enumerate(_touching(label)):
-        here = ((a == pair[0]) & (b == pair[1])) | ((a == pair[1]) & (b == pair[0]))
-        for s in (0, 1):
-            part = [slice(None)] * 3
-            part[axis] = slice(s, label.shape[axis] - 1 + s)
-            beside[tuple(part)] |= here
+    beside[tuple(np.moveaxis(_met(label, pair), 2, 0))] = True
     return beside
 
 

@@ -24,7 +24,6 @@ __all__ = [
     "QBasis",
     "Rocking",
     "Turn",
-    "bin_pixels",
     "compose",
     "crop",
     "pixel_position",
@@ -138,18 +137,6 @@ def crop(camera: Camera, first: tuple[float, float]) -> Camera:
     (30.0, 10.0)
     """
     return replace(camera, centre_px=(camera.centre_px[0] - first[0], camera.centre_px[1] - first[1]))
-
-
-def bin_pixels(camera: Camera, by: tuple[int, int]) -> Camera:
-    """Return the camera whose pixels are `by` (rows, columns) of these; the middle of a group is where its pixel is.
-
-    Examples
-    --------
-    >>> bin_pixels(Camera((0.5, 4.0), 1.0, (1.0, 1.0)), (2, 3)).centre_px
-    (0.0, 1.0)
-    """
-    row, column = ((centre + 0.5) / n - 0.5 for centre, n in zip(camera.centre_px, by, strict=True))
-    return replace(camera, centre_px=(row, column), pixel=(camera.pixel[0] * by[0], camera.pixel[1] * by[1]))
 
 
 def wavelength(energy_kev: float) -> float:

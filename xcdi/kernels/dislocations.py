@@ -15,7 +15,7 @@ from scipy import ndimage as ndi
 
 from xcdi.backend import Array
 
-__all__ = ["Chain", "Line", "chains", "cut", "depths", "interior", "lines", "residues", "smoothed", "spread", "surroundings"]
+__all__ = ["Chain", "Line", "chains", "cut", "interior", "lines", "meeting", "residues", "smoothed", "spread", "surroundings"]
 
 SHORTEST = 4  # voxels
 WINDOW = 5  # nodes that are averaged, so that a staircase becomes a line
@@ -304,8 +304,8 @@ def _line(chain: Chain, nodes: Array, hand: int) -> Line:
     return Line(hand * forward, nodes[::forward], length, forward * direction, chain.closed)
 
 
-def depths(label: Array, basis: Array) -> tuple[Array, Array]:
-    """Distance [nm] of every voxel from the faces of its grain, and the grains that meet at the nearest one.
+def meeting(label: Array, basis: Array) -> Array:
+    """Grains that meet at the boundary or surface nearest to every voxel.
 
     Parameters
     ----------
@@ -316,19 +316,20 @@ def depths(label: Array, basis: Array) -> tuple[Array, Array]:
 
     Returns
     -------
-    depth : float array, shape (z, y, x)
-        From the middle of a voxel to the nearest face; 0 outside.
-    pair : int array, shape (2, z, y, x)
-        Lower and higher number of the grains at that face; 0 is the outside.
+    int array, shape (2, z, y, x)
+        Lower and higher number; 0 is the outside.
+
+    Examples
+    --------
+    >>> meeting(np.array([[[0, 1, 1, 2, 2, 2]]]), np.eye(3))[:, 0, 0, 2].tolist()
+    [1, 2]
     """
-    edges = np.linalg.norm(np.asarray(basis, dtype=float), axis=0)
     fine = np.pad(label, 1)
     beside = _neighbour(fine)
-    away, where = ndi.distance_transform_edt(beside < 0, sampling=edges, return_indices=True)
-    here, there = fine[tuple(where)], beside[tuple(where)]
-    depth = np.where(fine > 0, away + edges.min() / 2, 0.0)
-    cut = (slice(1, -1),) * 3
-    return depth[cut], np.stack([np.minimum(here, there)[cut], np.maximum(here, there)[cut]])
+    steps = np.linalg.norm(np.asarray(basis, dtype=float), axis=0)
+    nearest = tuple(ndi.distance_transform_edt(beside < 0, sampling=steps, return_distances=False, return_indices=True))
+    pair = np.stack([fine[nearest], beside[nearest]])[:, 1:-1, 1:-1, 1:-1]
+    return np.sort(pair, axis=0)
 
 
 def _neighbour(label: Array) -> Array:

@@ -14,11 +14,11 @@ import numpy as np
 from skimage.registration import phase_cross_correlation
 
 from xcdi.backend import Array
+from xcdi.kernels import registration
 from xcdi.kernels.phasing.alignment import overlap
 
-__all__ = ["AMBIGUOUS", "UNLIKE", "Hands", "choose_hands", "shift_onto"]
+__all__ = ["UNLIKE", "Hands", "choose_hands", "shift_onto"]
 
-AMBIGUOUS = 0.03  # overlap of amplitudes by which one hand has to be better
 UNLIKE = 0.7  # of the residual of the next best hands, below which those that are chosen are certain
 FINER = 50  # parts of a voxel to which a shift is found
 
@@ -54,10 +54,7 @@ def shift_onto(amplitude: Array, reference: Array) -> tuple[Array, float]:
     ([0.0, 0.0, -1.5], 1.0)
     """
     shift, _, _ = phase_cross_correlation(reference, amplitude, upsample_factor=FINER, normalization=None)
-    wave = np.fft.fftn(amplitude)
-    for axis, (s, n) in enumerate(zip(shift, amplitude.shape, strict=True)):
-        wave = wave * np.exp(-2j * np.pi * s * np.fft.fftfreq(n)).reshape(-1, *[1] * (amplitude.ndim - 1 - axis))
-    return np.asarray(shift, dtype=float), overlap(reference, np.fft.ifftn(wave).real)
+    return np.asarray(shift, dtype=float), overlap(reference, registration.moved(amplitude, shift).real)
 
 
 def choose_hands(likeness: Array, g: Array, gradients: Array, weight: Array) -> Hands:
@@ -80,11 +77,11 @@ def choose_hands(likeness: Array, g: Array, gradients: Array, weight: Array) -> 
 
     Notes
     -----
-    Where the amplitudes differ by `AMBIGUOUS` they decide. The rest is chosen together by what of the
+    Where the amplitudes differ by :data:`xcdi.kernels.registration.AMBIGUOUS` they decide. The rest is chosen together by what of the
     gradients no distortion explains: :math:`\min \sum |(1 - G G^+)\nabla\phi|^2` over all choices.
     """
     likeness, g = np.asarray(likeness, dtype=float), np.asarray(g, dtype=float)
-    clear = np.abs(likeness[:, 0] - likeness[:, 1]) >= AMBIGUOUS
+    clear = np.abs(likeness[:, 0] - likeness[:, 1]) >= registration.AMBIGUOUS
     clear[0] = True
     guess = likeness[:, 1] > likeness[:, 0]
     guess[0] = False

@@ -19,7 +19,7 @@ from xcdi.kernels.phasing.alignment import overlap
 
 __all__ = ["AMBIGUOUS", "Registration", "apply", "levelled", "moved", "ramp_error", "register", "turned", "without_ramp"]
 
-AMBIGUOUS = 0.03  # overlap by which one hand has to be better than the other
+AMBIGUOUS = 0.03  # overlap, local or of amplitudes, by which one hand has to be better than the other
 HIGH = 0.995  # overlap above which nothing has slipped, and the phase may help to find the place
 CALM = 1.0  # voxels that amplitudes are smoothed by
 ALIKE = (2 * np.pi**0.5 * CALM) ** 3  # voxels of a map so smoothed that speak as one
@@ -59,11 +59,6 @@ class Registration(NamedTuple):
     phase: float
     overlap: float
     local_overlap: float
-
-    @property
-    def ambiguous(self) -> bool:
-        """Whether either hand fits as well."""
-        return self.margin < AMBIGUOUS
 
 
 def register(rho: Array, reference: Array) -> Registration:

@@ -17,6 +17,7 @@ from scipy import special
 
 from xcdi.backend import Array, namespace
 from xcdi.kernels import slopes
+from xcdi.kernels.diffractometer import BEAM
 from xcdi.kernels.phasing import uncertainty
 
 __all__ = [
@@ -33,12 +34,10 @@ __all__ = [
     "noise_floor",
     "phase_error",
     "phase_scatter",
-    "remove_ramp",
     "reportable",
     "unwrap",
 ]
 
-BEAM = np.array([0.0, 0.0, 1.0])
 NEIGHBOURS = 1.0  # voxels: sd of the Gaussian over which variances are averaged
 LEAST = 1e-4  # of the median variance: voxels below that would draw the mean of their neighbours' logarithms to nothing
 NEAR = 0.7  # of a step of pi: from there on a phase step is nearly ambiguous
@@ -127,34 +126,6 @@ def mean_gradient(rho: Array) -> Array:
         moved = xp.moveaxis(rho, axis, 0)
         steps.append(_angle(xp.sum(moved[1:, ...] * xp.conj(moved[:-1, ...]))))
     return xp.stack(steps)
-
-
-def remove_ramp(rho: Array, support: Array) -> tuple[Array, Array]:
-    """Return the object without its mean phase ramp, and the ramp [rad per voxel of index 0, 1, 2].
-
-    The ramp is a rigid strain and tilt: keep it, the absolute lattice spacing needs it. The middle
-    voxel n // 2 keeps its phase.
-
-    Parameters
-    ----------
-    rho : complex array, shape (n0, n1, n2)
-    support : bool array, same shape
-
-    Examples
-    --------
-    >>> tilted = np.exp(0.25j * np.arange(5)) * np.ones((5, 5, 5))
-    >>> flat, ramp = remove_ramp(tilted, np.ones((5, 5, 5), bool))
-    >>> round(float(ramp[2]), 6)
-    0.25
-    """
-    xp = namespace(rho)
-    inside = xp.where(support, rho, xp.zeros_like(rho))
-    ramp = mean_gradient(inside)
-    phase = xp.zeros(rho.shape, dtype=ramp.dtype)
-    for axis, n in enumerate(rho.shape):
-        line = xp.astype(xp.arange(n), ramp.dtype) - n // 2
-        phase = phase + xp.reshape(line * ramp[axis], tuple(n if a == axis else 1 for a in range(3)))
-    return rho * (xp.cos(phase) - 1j * xp.sin(phase)), ramp
 
 
 def directions(g: Array) -> tuple[Array, Array, Array]:
@@ -338,21 +309,22 @@ def unwrap(rho: Array, support: Array) -> Unwrapped:
         with a phase jump, and no phase without jumps exists.
     """
     phase = np.full(rho.shape, np.nan)
-    wrapped = np.angle(rho).astype(float)
     bright = np.abs(rho).astype(float)
-    _flood(wrapped, bright, np.argsort(-bright, axis=None), np.asarray(support, dtype=bool), phase)
+    left = np.array(support, dtype=bool)
+    _flood(np.angle(rho).astype(float), bright, np.argsort(-bright, axis=None), left, phase)
     breaks = sum(int(np.sum(np.abs(np.diff(phase, axis=axis)) > np.pi)) for axis in range(3))
     return Unwrapped(phase, breaks)
 
 
 @nb.njit(cache=True, nogil=True)
-def _flood(wrapped, bright, order, support, out):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Grow from the brightest voxel of every piece, always next to the brightest reached."""
-    n0, n1, n2 = support.shape
+def _flood(wrapped, bright, order, left, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Grow from the brightest voxel of every piece, always next to the brightest reached; takes what it reaches from `left`."""
+    n0, n1, n2 = left.shape
     for start in order:
         i, j, k = start // (n1 * n2), start // n2 % n1, start % n2
-        if not support[i, j, k] or not np.isnan(out[i, j, k]):
+        if not left[i, j, k]:
             continue
+        left[i, j, k] = False
         out[i, j, k] = wrapped[i, j, k]
         front = [(-bright[i, j, k], start)]
         while len(front) > 0:
@@ -362,7 +334,8 @@ def _flood(wrapped, bright, order, support, out):  # type: ignore[no-untyped-def
                 a = i + (d == 0) - (d == 1)
                 b = j + (d == 2) - (d == 3)
                 c = k + (d == 4) - (d == 5)
-                if 0 <= a < n0 and 0 <= b < n1 and 0 <= c < n2 and support[a, b, c] and np.isnan(out[a, b, c]):
+                if 0 <= a < n0 and 0 <= b < n1 and 0 <= c < n2 and left[a, b, c]:
+                    left[a, b, c] = False
                     excess = wrapped[a, b, c] - out[i, j, k]
                     out[a, b, c] = wrapped[a, b, c] - 2 * np.pi * np.round(excess / (2 * np.pi))
                     heapq.heappush(front, (-bright[a, b, c], (a * n1 + b) * n2 + c))

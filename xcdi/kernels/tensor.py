@@ -26,7 +26,6 @@ __all__ = [
     "equivalent",
     "held_out",
     "phase_gradient",
-    "rotated",
     "rotation",
     "rotation_error",
     "strain",
@@ -249,23 +248,20 @@ def equivalent(strain: Array) -> Array:
     return xp.sqrt(2 / 3 * (straight + 2 * sum(strain[k, ...] ** 2 for k in range(3, 6))))
 
 
-def rotated(matrix: Array, turn: Array) -> Array:
-    """Return the distortion (3, 3, ...) in axes turned by `turn` (3, 3): R D R^T. The voxels stay where they are."""
-    return np.einsum("ia,ab...,jb->ij...", turn, matrix, turn)
-
-
-def held_out(gradients: Array, g: Array, weights: Array) -> list[Held | None]:
+def held_out(gradients: Array, g: Array, weights: Array, *, flattest: float = SINGULAR) -> list[Held | None]:
     """Foretell every reflection from the others, and compare.
 
     Parameters
     ----------
     gradients, g, weights
         As for :func:`distortion`, of four or more reflections; voxels in which all of them have a weight count.
+    flattest : float
+        Largest :func:`condition` of reflections that others are foretold from.
 
     Returns
     -------
     list of Held or None
-        One for each; None where the others lie in one plane and cannot foretell it.
+        One for each; None where the others lie in one plane, or nearly so, and cannot foretell it.
 
     Raises
     ------
@@ -279,14 +275,12 @@ def held_out(gradients: Array, g: Array, weights: Array) -> list[Held | None]:
     if not seen.any():
         raise ValueError("no voxel is seen by all reflections; nothing can be foretold")
     values, heavy = np.asarray(gradients)[:, :, seen], np.asarray(weights)[:, seen]
-    return [_held(values, g, heavy, n) for n in range(len(g))]
+    rests = [[k for k in range(len(g)) if k != n] for n in range(len(g))]
+    return [None if condition(g[rest]) > flattest else _held(values, g, heavy, n, rest) for n, rest in enumerate(rests)]
 
 
-def _held(gradients: Array, g: Array, weights: Array, n: int) -> Held | None:
-    """Compare reflection `n` with what the others foretell of it."""
-    rest = [k for k in range(len(g)) if k != n]
-    if condition(g[rest]) > SINGULAR:
-        return None
+def _held(gradients: Array, g: Array, weights: Array, n: int, rest: list[int]) -> Held:
+    """Compare reflection `n` with what the `rest` foretell of it."""
     length = float(np.linalg.norm(g[n]))
     told = phase_gradient(distortion(gradients[rest], g[rest], weights[rest]).matrix, g[n]) / -length
     measured = gradients[n] / -length

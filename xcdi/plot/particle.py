@@ -26,7 +26,7 @@ def grade_text(dataset: xr.Dataset) -> str:
     grade = dataset.attrs.get("grade", "good")
     return {
         "unreliable": "UNRELIABLE reconstruction: do not read numbers from this map",
-        "limited": "limited reproducibility: maps only, no statistics",
+        "limited": "limited reconstruction: its starts or its fit leave doubts, read it with its errors",
     }.get(grade, "")
 
 

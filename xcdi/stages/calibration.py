@@ -12,7 +12,7 @@ from xcdi.errors import XcdiError
 from xcdi.kernels import calibration, geometry
 from xcdi.schema import require
 from xcdi.stages import instrument
-from xcdi.stages.blocks import frame_blocks
+from xcdi.stages.geometry import trusted
 
 __all__ = ["calibrate", "direct_beam"]
 
@@ -35,8 +35,8 @@ def direct_beam(scan: xr.Dataset, *, workers: int = 1) -> xr.Dataset:
         `row`, `column` (frame) [px]; NaN where a frame has no count, or the beam touches its edge.
     """
     require(scan, "counts", "valid")
-    seen = scan[["counts", "valid", *(["frame_ok"] if "frame_ok" in scan else [])]]
-    places = [_place(frame, block.valid.to_numpy()) for block in frame_blocks(seen, workers=workers) for frame in _trusted(block, scan)]
+    valid = scan.valid.to_numpy()
+    places = [_place(frame, valid) for counts in trusted(scan, workers=workers) for frame in counts]
     row, column = np.array(places).reshape(-1, 2).T
     return xr.Dataset({"row": ("frame", row, {"units": "px"}), "column": ("frame", column, {"units": "px"})})
 
@@ -60,11 +60,13 @@ def calibrate(scan: xr.Dataset, *, free: Sequence[str] = calibration.PARAMETERS,
     Raises
     ------
     XcdiError
-        If the beam was seen in too few frames, or they cannot tell the parameters apart.
+        If the beam was seen in too few frames, they cannot tell the parameters apart, or nobody states what is to be kept.
     """
-    known = scan.assign_attrs(UNKNOWN | scan.attrs)
     if "distance" not in free:
         instrument.attribute(scan, "distance_m", "state quantities.distance in the beamline file, or let the distance be fitted")
+    if not {"centre_row", "centre_column"} <= set(free):
+        instrument.attribute(scan, "centre_px", "state geometry.centre_px in the beamline file, or let both numbers of it be fitted")
+    known = scan.assign_attrs(UNKNOWN | scan.attrs)
     places = direct_beam(scan, workers=workers)
     found = np.stack([places.row.to_numpy(), places.column.to_numpy()], axis=1)
     seen = np.flatnonzero(np.isfinite(found).all(axis=1))
@@ -92,14 +94,3 @@ def _place(counts: Array, valid: Array) -> tuple[float, float]:
     around = tuple(slice(i - WINDOW, i + WINDOW + 1) for i in middle)
     row, column = geometry.centre_of_mass(counts[around], valid[around])
     return float(row + middle[0] - WINDOW), float(column + middle[1] - WINDOW)
-
-
-def _trusted(block: xr.Dataset, scan: xr.Dataset) -> Array:
-    """Counts of a block as floats, 0 where they cannot be trusted."""
-    counts, sentinel = block.counts.to_numpy(), scan.attrs.get("sentinel")
-    good = block.valid.to_numpy() & np.isfinite(counts)
-    if sentinel is not None and np.issubdtype(counts.dtype, np.integer):
-        good &= counts != sentinel
-    if "frame_ok" in block:
-        good &= block.frame_ok.to_numpy()[:, None, None]
-    return np.where(good, counts, 0).astype(np.float64)

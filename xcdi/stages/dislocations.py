@@ -9,6 +9,7 @@ import xarray as xr
 
 from xcdi.backend import Array
 from xcdi.kernels import dislocations as kernel
+from xcdi.kernels.avalanches import boundaries
 from xcdi.schema import CRYSTAL, DISLOCATIONS, require
 from xcdi.stages.strain import basis_of, object_of
 
@@ -59,7 +60,7 @@ def lines(crystal: xr.Dataset) -> xr.Dataset:
     rho, basis = object_of(crystal), basis_of(crystal)
     middle = np.array([crystal[dim].to_numpy()[n // 2] for dim, n in zip(AXES, rho.shape[::-1], strict=True)])
     inside = kernel.interior(crystal.support.to_numpy())
-    label = kernel.spread(crystal.grain.to_numpy(), inside)
+    label = boundaries.filled(kernel.spread(crystal.grain.to_numpy(), inside))
     faint = FAINT * float(np.median(np.abs(rho[crystal.support.to_numpy()])))
     found = kernel.chains(kernel.residues(rho, inside))
     seen = _placed(found, label, basis, kernel.surroundings(np.abs(rho), inside) >= faint)
@@ -73,7 +74,7 @@ def lines(crystal: xr.Dataset) -> xr.Dataset:
 def _placed(found: list[kernel.Chain], label: Array, basis: Array, bright: Array) -> list[_Seen]:
     """Parts of chains that are long and bright enough, with their grain and boundary, the longest first."""
     edge = float(np.cbrt(abs(np.linalg.det(basis))))
-    depth, pair = kernel.depths(label, basis)
+    depth, pair = boundaries.depth(label, basis), kernel.meeting(label, basis)
     seen = []
     for chain, whole in zip(found, kernel.lines(found, label.shape, basis), strict=True):
         at = _voxels(chain, label.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from xcdi.schema import LAB, OBJECT, require
 from xcdi.stages import instrument
 from xcdi.stages.blocks import frame_blocks
 
-__all__ = ["peak_box", "peak_q", "q_regions", "to_lab", "with_q"]
+__all__ = ["peak_q", "q_regions", "to_lab", "trusted", "with_q"]
 
 AXES = ["x", "y", "z"]
 INDEX = ["frame", "row", "column"]
@@ -75,7 +75,7 @@ def peak_q(scan: xr.Dataset, box: Box) -> xr.Dataset:
     ----------
     scan : SCAN
     box : mapping of slices
-        Of ``frame``, ``y`` and ``x``, as from :func:`peak_box`.
+        Of ``frame``, ``y`` and ``x``, each with a start and a stop.
 
     Returns
     -------
@@ -85,38 +85,6 @@ def peak_q(scan: xr.Dataset, box: Box) -> xr.Dataset:
     middle = _at(*((box[dim].start + box[dim].stop) // 2 for dim in ("frame", "y", "x")))
     both = _bragg_angles(scan, middle)
     return xr.Dataset(_q_variables(instrument.q_basis(scan, middle.nearest)), attrs={k: both[k] for k in ("two_theta_deg", "d_spacing_nm")})
-
-
-def peak_box(scan: xr.Dataset, size: Sequence[int], *, centre: Sequence[int] | None = None) -> dict[str, slice]:
-    """Slices of a box whose middle n // 2 is the peak: ``scan.isel(peak_box(scan, (64, 96, 96)))``.
-
-    Parameters
-    ----------
-    scan : SCAN
-        After :func:`with_q`, unless `centre` is given.
-    size : (frame, y, x) or (y, x)
-        Two numbers leave the frames as they are: the region of a series.
-    centre : as many numbers, optional
-        By default the peak that :func:`with_q` found.
-
-    Raises
-    ------
-    XcdiError
-        If the box leaves the data.
-    """
-    dims = ("frame", "y", "x")[-len(size) :]
-    if centre is None:
-        centre = instrument.attribute(scan, "peak_index", "run with_q first, or pass centre")[-len(size) :]
-    box = {}
-    for dim, middle, n in zip(dims, centre, size, strict=True):
-        start = int(middle) - n // 2
-        if start < 0 or start + n > scan.sizes[dim]:
-            raise XcdiError(
-                f"a box of {tuple(size)} around the peak at {tuple(map(int, centre))} leaves the data along {dim!r} "
-                f"({start}:{start + n} of {scan.sizes[dim]}); choose a smaller box"
-            )
-        box[dim] = slice(start, start + n)
-    return box
 
 
 def q_regions(scan: xr.Dataset, edges: Sequence[float], *, frame: int = 0) -> xr.Dataset:
@@ -311,8 +279,7 @@ def _bragg_angles(scan: xr.Dataset, found: Brightest) -> dict[str, Any]:
 def _brightest(scan: xr.Dataset, workers: int) -> Brightest:
     """Peak of the smoothed sum and of the rocking curve around it, in one pass over the frames."""
     total, tiles = np.zeros((scan.sizes["y"], scan.sizes["x"])), []
-    for block in frame_blocks(scan[["counts", "valid", *(["frame_ok"] if "frame_ok" in scan else [])]], workers=workers):
-        counts = _trusted(block, scan.attrs.get("sentinel"))
+    for counts in trusted(scan, workers=workers):
         total += counts.sum(axis=0)
         tiles.append(geometry.tile_sums(counts, TILE))
     if not total.any():
@@ -326,12 +293,14 @@ def _brightest(scan: xr.Dataset, workers: int) -> Brightest:
     return Brightest((round(frame), round(y), round(x)), (frame, float(y), float(x)))
 
 
-def _trusted(block: xr.Dataset, sentinel: int | None) -> Array:
-    """Counts of a block as floats, 0 where they cannot be trusted."""
-    counts = block.counts.to_numpy()
-    good = block.valid.to_numpy() & np.isfinite(counts)
-    if sentinel is not None and np.issubdtype(counts.dtype, np.integer):
-        good &= counts != sentinel
-    if "frame_ok" in block:
-        good &= block.frame_ok.to_numpy()[:, None, None]
-    return np.where(good, counts, 0).astype(np.float64)
+def trusted(scan: xr.Dataset, *, workers: int = 1) -> Iterator[Array]:
+    """Counts of a scan, raw or corrected, block by block as floats, shape (frame, y, x): 0 where they cannot be trusted."""
+    sentinel = scan.attrs.get("sentinel")
+    for block in frame_blocks(scan[["counts", "valid", *(["frame_ok"] if "frame_ok" in scan else [])]], workers=workers):
+        counts = block.counts.to_numpy()
+        good = block.valid.to_numpy() & np.isfinite(counts)
+        if sentinel is not None and np.issubdtype(counts.dtype, np.integer):
+            good &= counts != sentinel
+        if "frame_ok" in block:
+            good &= block.frame_ok.to_numpy()[:, None, None]
+        yield np.where(good, counts, 0).astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ def grains(crystal: xr.Dataset, *, structure: Structure | None = None) -> tuple[
     grains : Dataset, dim grain
         `volume_nm3`, `surface_nm2` (of the particle), `centroid` (axis) [nm], `amplitude`; `strain`, `tilt_1`, `tilt_2` [rad] relative
         to the mean crystal, means over the interior weighted by intensity; `phase_offset` [rad], the phase at the centroid less that of
-        grain 1 at its own, in (-pi, pi]; each with its `_error`.
+        grain 1 at its own, in (-pi, pi]; each with its `_error`. Attribute voxels_without_grain: of specks of the support.
     boundaries : Dataset, dim boundary
         Edges of a graph: `i`, `j`; `area_nm2` (of a smooth surface), `flatness` (1 for a plane), `centroid`, `normal` (axis; from i to
         j); `dip` of the amplitude, `order` left; `d_strain`, `d_tilt_1`, `d_tilt_2` (of j less i); `rotation` (axis) [rad] that turns
@@ -63,9 +64,13 @@ def grains(crystal: xr.Dataset, *, structure: Structure | None = None) -> tuple[
     label = grain_kernel.label_grains(rho, support)
     middle = _middle(crystal)
     away = np.where(support, boundary_kernel.depth(boundary_kernel.filled(label), basis), np.nan).astype(np.float32)
-    table = _grain_table(crystal, label, basis, middle)
-    pairs = _boundary_table(boundary_kernel.boundaries(label, rho, basis), table, middle, distorted.vector_of(crystal, "q_mean"))
+    q_mean = distorted.vector_of(crystal, "q_mean")
+    each = [_of_grains(one, label, basis, q_mean) for one in _solutions(crystal)]
+    table = _grain_table(crystal, label, basis, middle, each)
+    pairs = _boundary_table(boundary_kernel.boundaries(label, rho, basis), table, middle, each)
+    pairs = _with_misorientation(pairs, q_mean, each)
     pairs = _spacings(_with_jump_errors(pairs, crystal, label, basis), crystal, structure)
+    table = table.assign_attrs(voxels_without_grain=int(np.count_nonzero(support & (label == 0))))
     maps = {"grain": (LAB, label, {"units": ""}), "depth": (LAB, away, {"units": "nm"})}
     return crystal.drop_vars("solutions", errors="ignore").assign(maps), table, pairs
 
@@ -121,7 +126,7 @@ def _solutions(crystal: xr.Dataset) -> Array:
     return crystal.solutions.transpose("solution", *LAB).to_numpy()
 
 
-def _grain_table(crystal: xr.Dataset, label: Array, basis: Array, middle: Array) -> xr.Dataset:
+def _grain_table(crystal: xr.Dataset, label: Array, basis: Array, middle: Array, each: Sequence[Mapping[str, Array]]) -> xr.Dataset:
     """Volume, surface, place, distortion, phase and amplitude of every grain."""
     numbers = np.arange(1, int(label.max()) + 1)
     place = np.array([(np.argwhere(label == n) - np.array(label.shape) // 2).mean(axis=0) @ basis.T + middle for n in numbers])
@@ -134,7 +139,6 @@ def _grain_table(crystal: xr.Dataset, label: Array, basis: Array, middle: Array)
     units = {"amplitude": "1", **distorted.UNITS, "phase_offset": "rad"}
     for name, mean in _of_grains(crystal.rho.to_numpy(), label, basis, q_mean).items():
         values[name] = ("grain", mean, {"units": units[name]})
-    each = [_of_grains(one, label, basis, q_mean) for one in _solutions(crystal)]
     for name in units if each else ():
         stack = np.array([one[name] for one in each])
         spread = _turn_spread(stack, values[name][1]) if name == "phase_offset" else stack.std(axis=0, ddof=1)
@@ -158,8 +162,10 @@ def _turn_spread(each: Array, about: Array) -> Array:
     return np.asarray(away.std(axis=0, ddof=1))
 
 
-def _boundary_table(pairs: list[boundary_kernel.Boundary], table: xr.Dataset, middle: Array, q_mean: Array) -> xr.Dataset:
-    """Every boundary, with the steps of strain and tilt across it."""
+def _boundary_table(
+    pairs: list[boundary_kernel.Boundary], table: xr.Dataset, middle: Array, each: Sequence[Mapping[str, Array]]
+) -> xr.Dataset:
+    """Every boundary, with the steps of strain and tilt across it; their errors are those of the steps of all solutions."""
     i, j = (np.array([getattr(pair, side) for pair in pairs], dtype=np.int16) for side in "ij")
     values: dict[str, Any] = {"i": ("boundary", i, {"units": ""}), "j": ("boundary", j, {"units": ""})}
     scalars = {
@@ -178,23 +184,28 @@ def _boundary_table(pairs: list[boundary_kernel.Boundary], table: xr.Dataset, mi
     for name, unit in distorted.UNITS.items():
         of_grain = table[name].to_numpy()
         values[f"d_{name}"] = ("boundary", of_grain[j - 1] - of_grain[i - 1], {"units": unit})
-        if f"{name}_error" in table:
-            error = table[f"{name}_error"].to_numpy()
-            values[f"d_{name}_error"] = ("boundary", np.hypot(error[i - 1], error[j - 1]), {"units": unit})
-    return _with_misorientation(xr.Dataset(values, {"axis": AXES}), q_mean)
+        if each:
+            values[f"d_{name}_error"] = ("boundary", _steps(each, name, i, j).std(axis=0, ddof=1), {"units": unit})
+    return xr.Dataset(values, {"axis": AXES})
 
 
-def _with_misorientation(pairs: xr.Dataset, q_mean: Array) -> xr.Dataset:
+def _steps(each: Sequence[Mapping[str, Array]], name: str, i: Array, j: Array) -> Array:
+    """Steps (solution, boundary) of a mean from grain i to grain j."""
+    return np.array([one[name][j - 1] - one[name][i - 1] for one in each])
+
+
+def _with_misorientation(pairs: xr.Dataset, q_mean: Array, each: Sequence[Mapping[str, Array]]) -> xr.Dataset:
     """Add the turn of G across every boundary, as a vector and as an angle."""
     _, one, other = strain.directions(q_mean)
     step = [pairs[f"d_{name}"].to_numpy() for name in ACROSS]
     turn = np.outer(step[1], one) - np.outer(step[0], other)
     angle = np.hypot(*step)
     added = {"rotation": (("boundary", "axis"), turn, {"units": "rad"}), "misorientation": ("boundary", angle, {"units": "rad"})}
-    if "d_tilt_1_error" in pairs:
-        errors = [pairs[f"d_{name}_error"].to_numpy() for name in ACROSS]
+    if each:
         along = [np.divide(part, angle, out=np.full_like(angle, 0.5**0.5), where=angle > 0) for part in step]
-        added["misorientation_error"] = ("boundary", np.hypot(along[0] * errors[0], along[1] * errors[1]), {"units": "rad"})
+        i, j = (pairs[side].to_numpy() for side in "ij")
+        turned = sum(part * _steps(each, name, i, j) for part, name in zip(along, ACROSS, strict=True))
+        added["misorientation_error"] = ("boundary", np.std(turned, axis=0, ddof=1), {"units": "rad"})
     return pairs.assign(added)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from xcdi.beamline import Circle, Geometry
 from xcdi.errors import SchemaError
 from xcdi.kernels import geometry
 
-__all__ = ["attribute", "binned", "camera", "crop", "q_basis", "rocking", "wavelength"]
+__all__ = ["attribute", "camera", "q_basis", "rocking", "sample_rotation", "wavelength"]
 
 UNEVEN = 0.2  # of a step that an angle or an energy may stray from even spacing
 STILL_DEG = 0.01  # that a circle which does not rock may drift during a scan
@@ -41,58 +41,6 @@ def camera(scan: xr.Dataset, frame: int = 0) -> geometry.Camera:
         tilt=tuple((tilt.axis, math.radians(tilt.angle_deg)) for tilt in layout.tilt),
         shift=_shift(scan, layout, frame),
     )
-
-
-def crop(scan: xr.Dataset, box: Mapping[str, slice]) -> xr.Dataset:
-    """Cut a box out of a scan; the centre moves along, so that every pixel keeps its q.
-
-    Parameters
-    ----------
-    scan : SCAN
-    box : mapping of slices
-        Of ``frame``, ``y`` and ``x``, each with a start, as from :func:`xcdi.stages.geometry.peak_box`.
-
-    Returns
-    -------
-    SCAN
-        With the attribute centre_px counted from its own first pixel.
-    """
-    cut = scan.isel(box)
-    if "centre_px" not in scan.attrs:
-        return cut
-    first = (box[dim].start or 0 if dim in box else 0 for dim in ("y", "x"))
-    return cut.assign_attrs(centre_px=[centre - start for centre, start in zip(scan.attrs["centre_px"], first, strict=True)])
-
-
-def binned(scan: xr.Dataset, by: tuple[int, int]) -> xr.Dataset:
-    """Sum groups of `by` (rows, columns) pixels; pixel size and centre go along, so that a group has the q of its middle.
-
-    Parameters
-    ----------
-    scan : SCAN
-        `counts`, `valid`; other images must be applied before.
-    by : (rows, columns)
-        Rows and columns that do not fill a group at the end are left out.
-
-    Returns
-    -------
-    SCAN
-        A group is valid where all of its pixels are.
-    """
-    images = [str(name) for name in scan.data_vars if {"y", "x"} <= set(scan[name].dims) and name not in ("counts", "valid")]
-    if images:
-        raise SchemaError(f"{images[0]!r} is an image of the single pixels; apply it (corrections) before binning")
-    groups = {"y": by[0], "x": by[1]}
-    summed = scan.counts.coarsen(groups, boundary="trim").sum()
-    good = scan.valid.coarsen(groups, boundary="trim").all()
-    small = scan.drop_vars(["counts", "valid"]).drop_dims(["y", "x"], errors="ignore")
-    out = small.assign(counts=summed.assign_attrs(scan.counts.attrs), valid=good.assign_attrs(scan.valid.attrs))
-    notes = {}
-    if "centre_px" in scan.attrs:
-        notes["centre_px"] = [(centre + 0.5) / n - 0.5 for centre, n in zip(scan.attrs["centre_px"], by, strict=True)]
-    if "pixel_size_m" in scan.attrs:
-        notes["pixel_size_m"] = [size * n for size, n in zip(scan.attrs["pixel_size_m"], by, strict=True)]
-    return out.assign_attrs(notes)
 
 
 def _pair(values: Sequence[float]) -> tuple[float, float]:
@@ -122,6 +70,17 @@ def wavelength(scan: xr.Dataset, frame: int | None = None) -> float:
 def _turns(scan: xr.Dataset, circles: Sequence[Circle], frame: int) -> tuple[geometry.Turn, ...]:
     """Axis and angle [rad] of every circle at one frame."""
     return tuple((circle.axis, math.radians(_per_frame(scan, circle.motor)[frame] - circle.zero_deg)) for circle in circles)
+
+
+def sample_rotation(scan: xr.Dataset, frame: int) -> Array:
+    """Rotation (3, 3) by which the circles have turned the sample at one frame.
+
+    Raises
+    ------
+    SchemaError
+        If the scan lacks the geometry, or the angle of a circle.
+    """
+    return geometry.compose(_turns(scan, _layout(scan).sample, frame))
 
 
 def _shift(scan: xr.Dataset, layout: Geometry, frame: int) -> tuple[float, float, float]:

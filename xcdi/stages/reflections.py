@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,8 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xcdi.backend import Array
-from xcdi.beamline import Geometry
-from xcdi.errors import SchemaError, XcdiError
+from xcdi.errors import XcdiError
 from xcdi.kernels import geometry, joining, strain
 from xcdi.schema import LAB
 from xcdi.stages import instrument
@@ -61,18 +59,10 @@ def oriented(crystal: xr.Dataset, peak: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     SchemaError
-        If the peak lacks the geometry or a motor.
+        If the peak lacks the geometry, a motor or its angle.
     """
-    layout = Geometry.model_validate(json.loads(instrument.attribute(peak, "geometry", "add a [geometry] table to the beamline file")))
-    frame, turns = peak.sizes["frame"] // 2, []
-    for circle in layout.sample:
-        if circle.motor not in peak.variables:
-            raise SchemaError(
-                f"the peak of {name_of(crystal)} has no motor {circle.motor!r}, which turns the sample; name its place under [motors]"
-            )
-        angle = float(np.broadcast_to(peak[circle.motor].to_numpy(), peak.sizes["frame"])[frame])
-        turns.append((circle.axis, math.radians(angle - circle.zero_deg)))
-    return crystal.assign_attrs(sample_rotation=geometry.compose(turns).ravel().tolist())
+    turned = instrument.sample_rotation(peak, peak.sizes["frame"] // 2)
+    return crystal.assign_attrs(sample_rotation=turned.ravel().tolist())
 
 
 def name_of(crystal: xr.Dataset) -> str:

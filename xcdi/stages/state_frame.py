@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 
 from xcdi.backend import Array
-from xcdi.kernels import boundary_motion, registration, resampling, strain
+from xcdi.kernels import boundary_motion, registration, resampling
+from xcdi.kernels.avalanches import boundaries
 from xcdi.kernels.registration import Registration
 from xcdi.schema import LAB
-from xcdi.stages.strain import basis_of, object_of
+from xcdi.stages.strain import basis_of, object_of, vector_of
 
 __all__ = ["Grid", "State", "common_grid", "edges_of", "registered"]
 
@@ -38,6 +39,7 @@ class State(NamedTuple):
     rho: Array
     support: Array
     grain: Array
+    whole: Array  # grains, the grooves between them closed
     phase_error: Array | None
     strain_error: Array | None
     how: Registration
@@ -60,7 +62,7 @@ def common_grid(crystals: Sequence[xr.Dataset], first: int) -> Grid:
 
 def edges_of(crystal: xr.Dataset) -> Array:
     """Edges of a voxel (z, y, x) [nm]."""
-    return np.array([float(np.diff(crystal[dim].to_numpy()[:2])[0]) for dim in LAB])
+    return np.asarray(np.linalg.norm(basis_of(crystal), axis=0))
 
 
 def registered(crystals: Sequence[xr.Dataset], usable: list[bool], grid: Grid, first: int) -> list[State]:
@@ -72,7 +74,12 @@ def registered(crystals: Sequence[xr.Dataset], usable: list[bool], grid: Grid, f
         how = Registration(False, np.nan, np.zeros(3), np.zeros(3), np.zeros(3), 0.0, 1.0, 1.0)
         states.append(_state(crystal, rho, how if k == first else registration.register(rho, target), grid, usable[k]))
     named = states[first].grain
-    return [state._replace(grain=boundary_motion.match_labels(state.grain, named)) for state in states]
+    return [_named(state, boundary_motion.match_labels(state.grain, named)) for state in states]
+
+
+def _named(state: State, grain: Array) -> State:
+    """A state with other numbers of its grains."""
+    return state._replace(grain=grain, whole=boundaries.filled(grain))
 
 
 def _resampled(crystal: xr.Dataset, grid: Grid) -> Array:
@@ -85,12 +92,18 @@ def _resampled(crystal: xr.Dataset, grid: Grid) -> Array:
 def _state(crystal: xr.Dataset, rho: Array, how: Registration, grid: Grid, usable: bool) -> State:
     nearest, drawn = _sources(crystal, how, grid)
     support = _taken(crystal.support.to_numpy(), nearest)
-    errors = None
-    if "rho_error" in crystal:
-        errors = _taken(strain.phase_error(object_of(crystal), crystal.rho_error.to_numpy()), nearest)
-    of_strain = _taken(crystal.strain_error.to_numpy(), nearest) if "strain_error" in crystal else None
+    grain = _taken(crystal.grain.to_numpy(), nearest)
+    of_phase, of_strain = (None if error is None else _taken(error, nearest) for error in _errors(crystal))
     there = np.where(support, registration.apply(rho, how), 0)
-    return State(there, support, _taken(crystal.grain.to_numpy(), nearest), errors, of_strain, how, drawn, usable)
+    return State(there, support, grain, grain, of_phase, of_strain, how, drawn, usable)
+
+
+def _errors(crystal: xr.Dataset) -> tuple[Array | None, Array | None]:
+    """Standard errors of phase [rad] and strain, as :func:`xcdi.stages.strain.field` found them; None where it knew of none."""
+    if "displacement_error" not in crystal or "strain_error" not in crystal:
+        return None, None
+    length = float(np.linalg.norm(vector_of(crystal, "q_mean")))
+    return crystal.displacement_error.to_numpy() * length, crystal.strain_error.to_numpy()
 
 
 def _sources(crystal: xr.Dataset, how: Registration, grid: Grid) -> tuple[list[Array], Array]:

@@ -33,6 +33,7 @@ class Refraction(Model):
     delta: float = Field(gt=0, lt=0.01, description="of the refractive index 1 - delta + i beta at the energy of the scan")
     beta: float = Field(ge=0, lt=0.01, description="of the same; 0: absorption is left as it is")
     source: str = Field(min_length=3, description="where these numbers come from")
+    twin: bool = Field(default=False, description="whether the phased object is known to be the twin of the crystal, turned inside out")
 
 
 class Straining(Model):
@@ -150,6 +151,8 @@ def mean_of(slope: Array, weight: Array) -> Array:
 
 def _refracted(crystal: xr.Dataset, matter: Refraction | None) -> xr.Dataset:
     """Take refraction and absorption off the object and all its solutions; or leave them, and say so."""
+    if "refraction_phase" in crystal:
+        raise XcdiError("refraction was taken off this crystal before; begin with that of stages.geometry.to_lab")
     if matter is None:
         return crystal.assign_attrs(refraction="left as it is: no delta is given")
     wavelength, q = instrument.wavelength(crystal), vector_of(crystal, "q_peak")
@@ -159,11 +162,15 @@ def _refracted(crystal: xr.Dataset, matter: Refraction | None) -> xr.Dataset:
             f"q_peak {q.round(3).tolist()} 1/nm is not reached from a beam along z at {wavelength:.5g} nm, "
             "so the way out of the crystal is unknown; check energy and geometry, or leave strain.refraction out"
         )
-    path = refraction.optical_path(crystal.support.to_numpy(), basis_of(crystal), beam, beam + q)
-    factor = (LAB, refraction.undone(path, delta=matter.delta, beta=matter.beta, wavelength=wavelength))
-    freed = {name: (crystal[name] * xr.Variable(*factor)).assign_attrs(units="1") for name in ("rho", "solutions") if name in crystal}
+    hand = -1.0 if matter.twin else 1.0
+    path = refraction.optical_path(crystal.support.to_numpy(), basis_of(crystal), hand * beam, hand * (beam + q))
+    factor = refraction.undone(path, delta=matter.delta, beta=matter.beta, wavelength=wavelength)
+    factor = np.conj(factor) if matter.twin else factor
+    level = _level(np.abs(factor * crystal.rho.transpose(*LAB).to_numpy()), crystal.support.to_numpy())
+    kept = {"rho": factor / level, "solutions": factor / level, "rho_error": np.abs(factor) / level}
+    freed = {name: (crystal[name] * xr.Variable(LAB, by)).assign_attrs(units="1") for name, by in kept.items() if name in crystal}
     rho = freed["rho"].transpose(*LAB).to_numpy()
-    taken = -2 * np.pi / wavelength * matter.delta * path
+    taken = -hand * 2 * np.pi / wavelength * matter.delta * path
     return (
         crystal.assign(freed)
         .assign(
@@ -171,8 +178,16 @@ def _refracted(crystal: xr.Dataset, matter: Refraction | None) -> xr.Dataset:
             phase=(LAB, np.angle(rho).astype(np.float32), {"units": "rad"}),
             refraction_phase=(LAB, taken.astype(np.float32), {"units": "rad"}),
         )
-        .assign_attrs(refraction=f"taken off: delta {matter.delta:g}, beta {matter.beta:g} ({matter.source})")
+        .assign_attrs(
+            refraction=f"taken off: delta {matter.delta:g}, beta {matter.beta:g} ({matter.source}), "
+            f"if the object is {'the twin' if matter.twin else 'the crystal and not its twin'}"
+        )
     )
+
+
+def _level(amplitude: Array, support: Array) -> Array:
+    """The amplitude that is called 1: its 90th percentile inside."""
+    return np.float32(np.percentile(amplitude[support], 90))
 
 
 def _absolute(spacing: Array, mean: float, how: Straining) -> Maps:
@@ -229,7 +244,7 @@ def _of_solutions(crystal: xr.Dataset, support: Array, basis: Array, q_mean: Arr
     scatter = strain.phase_scatter(solutions, support)
     factor, phase = 1.0, scatter
     made = f"spread of {len(solutions)} solutions, as it is: no phase_error is there to turn it into a standard error"
-    if "phase_error" in crystal and np.nanmax(scatter) > 0:
+    if "phase_error" in crystal and np.isfinite(crystal.phase_error.to_numpy()[support & (np.nan_to_num(scatter) > 0)]).any():
         told = np.where(support, crystal.phase_error.to_numpy(), np.nan)
         factor = strain.error_factor(scatter, told)
         phase = np.where(np.isfinite(told), told, factor * scatter)
@@ -281,12 +296,15 @@ def _sound(notes: dict[str, Any], grade: str | None) -> dict[str, Any]:
 
 
 def object_of(crystal: xr.Dataset) -> Array:
-    """Complex object (z, y, x) of a crystal; an error where it is missing or empty."""
+    """Complex object (z, y, x) of a crystal; an error where it is missing or empty, or no number."""
     if "rho" not in crystal:
         raise SchemaError("the crystal has no complex 'rho', which strain is taken from; make it with stages.geometry.to_lab")
     support = crystal.support.to_numpy()
     if not (support & (np.abs(crystal.rho.to_numpy()) > 0)).any():
         raise XcdiError("the crystal is empty inside its support; there is no strain to show")
+    unknown = int(np.count_nonzero(support & ~np.isfinite(crystal.rho.to_numpy())))
+    if unknown:
+        raise XcdiError(f"rho is no number in {unknown} voxels of the support; take them out of the support first")
     return crystal.rho.to_numpy()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from xcdi.stages import state_frame as frame
 from xcdi.stages.state_frame import Grid, State
 from xcdi.stages.strain import object_of, vector_of
 
-__all__ = ["Against", "series", "started", "with_ensemble"]
+__all__ = ["Against", "series", "started", "starts", "with_ensemble"]
 
 Against = Literal["first", "previous"]
 AXES = ["x", "y", "z"]
@@ -29,7 +29,12 @@ STATE = ("state", *LAB)
 
 
 def series(
-    crystals: Sequence[xr.Dataset], *, times: Sequence[float] | None = None, against: Against = "first", sigmas: float = 3.0
+    crystals: Sequence[xr.Dataset],
+    *,
+    times: Sequence[float] | None = None,
+    time_from: str = "as given",
+    against: Against = "first",
+    sigmas: float = 3.0,
 ) -> xr.Dataset:
     r"""Bring the states of one particle into one frame and measure what changed.
 
@@ -40,7 +45,9 @@ def series(
     crystals : sequence of CRYSTAL
         In order of time, each from :func:`xcdi.stages.grains.grains`; those of two or more scans of one reflection.
     times : sequence of float, optional
-        Of the states [s]; by default from the attribute start_time, NaN where a crystal has none.
+        Of the states [s]; by default of the :func:`starts` of the scans, NaN where they are not known.
+    time_from : str
+        What `times` are, for the attribute of that name.
     against : str
         Changes are relative to the ``"first"`` state that is not unreliable, or to the ``"previous"`` one.
     sigmas : float
@@ -54,9 +61,10 @@ def series(
         `displaced` and, inside of grains, `strained` (changed significantly). Per state: `time` [s], `grade`, `strain_step`,
         `tilt_1_step`, `tilt_2_step` [rad] with errors, `mean_d_spacing` [nm] of q_mean, `overlap`, `twin`, `twin_margin`,
         `shift` (axis) [nm] by which it was moved and its error, `order` (scatter over the solutions as its error), `perfect`,
-        `boundary_area` [nm2], `grains`. Per (state, boundary) of the first state: `boundary_shift` [nm], positive where grain i
-        grew, `swept_volume` [nm3], `area_change` [nm2], `jump_change` [rad], `slip` [nm along G], with errors; i, j, `area`,
-        `normal`, `centroid`. Numbers of an unreliable state are NaN; its maps of amplitude and strain are there, to be hatched.
+        `boundary_area` [nm2] (of smooth surfaces, grooves closed), `grains`. Per (state, boundary) of the first state:
+        `boundary_shift` [nm], positive where grain i grew, `swept_volume` [nm3], `area_change` [nm2], `jump_change` [rad],
+        `slip` [nm along G], with errors; i, j, `area`, `normal` (NaN where one grain lies around the other), `centroid`. Numbers of
+        an unreliable state are NaN; its maps of amplitude and strain are there, to be hatched.
 
     Raises
     ------
@@ -70,7 +78,8 @@ def series(
     says nothing of the sample: the place of a phased object is free. So is the hand of the whole series, that of the first state. A
     change of phase by 2 pi (slip of whole planes) is none. States are phased one by one; each is laid upon the first alone.
     Of 6 simulated particles of 3 to 5 grains that slipped without any strain or motion of boundaries, true errors were 0.9 to 1.0
-    (robust; 1.2 to 1.4 rms) times the stated ones of steps and boundary shifts, a quarter of those of jumps; 1 % were `strained`.
+    (robust; 1.2 to 1.4 rms) times the stated ones of steps and boundary shifts, 0.6 (five) and 1.8 (one) rms of those of jumps;
+    1 % were `strained`.
     Source of the difference by ratio: Yang et al., J. Appl. Cryst. 55, 1184 (2022).
     """
     usable = [crystal.attrs.get("grade") != "unreliable" for crystal in crystals]
@@ -81,25 +90,41 @@ def series(
     before = [_before(k, usable, first, against) for k in range(len(states))]
     g = vector_of(crystals[first], "q_mean")
     found = xr.Dataset(coords=_coordinates(grid, len(states)))
-    found = found.assign(_times(crystals, times, len(states))).assign(_maps(states, before, g, grid, sigmas))
+    found = found.assign(_times(starts(crystals) if times is None else times, len(states))).assign(_maps(states, before, g, grid, sigmas))
     found = found.assign(_scalars(crystals, states, before, grid)).assign(_boundaries(states, before, first, g, grid))
-    return found.assign_attrs(_notes(crystals, first, g, against, sigmas, found))
+    told = _time_from(crystals, found.time.to_numpy(), "start of each scan" if times is None else time_from)
+    return found.assign_attrs(_notes(crystals, first, g, against, sigmas, found)).assign_attrs(time_from=told)
 
 
 def started(crystal: xr.Dataset) -> float:
-    """Seconds since 1970 at which the scan of a crystal began, of the attribute start_time; NaN where it has none.
+    """Seconds since 1970 at which the scan of a crystal began, of the attribute start_time, UTC without a zone; NaN where it has none.
 
     Examples
     --------
     >>> started(xr.Dataset(attrs={"start_time": "1970-01-01T00:01:00+00:00"}))
     60.0
     """
-    text = crystal.attrs.get("start_time")
-    try:
-        when = datetime.fromisoformat(str(text))
-    except ValueError:
+    when = _start(crystal)
+    if when is None:
         return float("nan")
-    return (when - datetime(1970, 1, 1, tzinfo=when.tzinfo)).total_seconds()
+    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
+
+
+def starts(crystals: Sequence[xr.Dataset]) -> list[float]:
+    """Seconds since 1970 at which the scans began; all NaN where some start times have a zone and others none, which cannot be compared."""
+    return [float("nan")] * len(crystals) if _zones_differ(crystals) else [started(crystal) for crystal in crystals]
+
+
+def _start(crystal: xr.Dataset) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(crystal.attrs.get("start_time")))
+    except ValueError:
+        return None
+
+
+def _zones_differ(crystals: Sequence[xr.Dataset]) -> bool:
+    """Whether some start times have a time zone and others none."""
+    return len({when.tzinfo is None for when in map(_start, crystals) if when is not None}) > 1
 
 
 def with_ensemble(crystal: xr.Dataset, phased: xr.Dataset) -> xr.Dataset:
@@ -148,9 +173,9 @@ def _coordinates(grid: Grid, count: int) -> dict[str, Any]:
     return {"state": ("state", np.arange(count), {"units": ""}), "axis": AXES, **lines}
 
 
-def _times(crystals: Sequence[xr.Dataset], times: Sequence[float] | None, count: int) -> dict[str, Any]:
+def _times(times: Sequence[float], count: int) -> dict[str, Any]:
     """Time [s] after the first known one; NaN where none is known."""
-    seconds = np.array([started(crystal) for crystal in crystals] if times is None else times, dtype=float)
+    seconds = np.array(times, dtype=float)
     if len(seconds) != count:
         raise XcdiError(f"{len(seconds)} times of {count} states; give one for each")
     where = np.flatnonzero(np.isfinite(seconds))
@@ -159,6 +184,14 @@ def _times(crystals: Sequence[xr.Dataset], times: Sequence[float] | None, count:
         at = int(np.flatnonzero(np.diff(known) < 0)[0])
         raise XcdiError(f"state {where[at + 1]} of the series began before state {where[at]}; give the results in order of time")
     return {"time": ("state", seconds - known[0] if known.size else seconds, {"units": "s"})}
+
+
+def _time_from(crystals: Sequence[xr.Dataset], seconds: Array, told: str) -> str:
+    """What the times are, or why they are not known."""
+    unknown = int(np.count_nonzero(~np.isfinite(seconds)))
+    differ = unknown == len(seconds) and _zones_differ(crystals)
+    why = ": some start times have a time zone and others have none" if differ else ""
+    return f"order given; {unknown} states have no known time{why}" if unknown else told
 
 
 def _maps(states: list[State], before: list[int], g: Array, grid: Grid, sigmas: float) -> dict[str, Any]:
@@ -259,13 +292,13 @@ def _structure(state: State, grid: Grid) -> dict[str, float]:
     return {
         "order": float(order.mean()),
         "perfect": float(np.mean(order > PERFECT)),
-        "boundary_area": boundary_motion.total_area(state.grain, grid.voxel),
+        "boundary_area": boundary_motion.total_area(state.whole, grid.voxel),
         "grains": float(len(np.unique(state.grain[state.grain > 0]))),
     }
 
 
 def _steps(crystals: tuple[xr.Dataset, xr.Dataset], states: tuple[State, State], grid: Grid) -> dict[str, float]:
-    """Strain and turn, since another state, of the lattice of the largest part that moved alike, with errors."""
+    """Strain and turn, since another state, of the lattice of the largest part that moved alike; errors NaN without those of q_mean."""
     if states[0] is states[1]:
         return {f"{name}{e}": 0.0 for name in STEPS for e in ("", "_error")}
     waves = [vector_of(one, "q_peak") + np.asarray(one.attrs.get("ramp", np.zeros(3)), dtype=float) for one in crystals]
@@ -273,7 +306,7 @@ def _steps(crystals: tuple[xr.Dataset, xr.Dataset], states: tuple[State, State],
     product = _product(*states)
     step = own - other + ((ramp - before + registration.levelled(product)[0]) / grid.voxel)[::-1]
     error = (registration.ramp_error(product) / grid.voxel)[::-1]
-    spread = [error, *(np.asarray(one.attrs.get("q_mean_error", np.zeros(3)), dtype=float) for one in crystals)]
+    spread = [error, *(np.asarray(one.attrs.get("q_mean_error", np.full(3, np.nan)), dtype=float) for one in crystals)]
     found, g = {}, vector_of(crystals[1], "q_mean")
     for name, along in zip(STEPS, strain.directions(g), strict=True):
         found[name] = float(strain.distortion(step, g, along))
@@ -283,7 +316,7 @@ def _steps(crystals: tuple[xr.Dataset, xr.Dataset], states: tuple[State, State],
 
 def _boundaries(states: list[State], before: list[int], first: int, g: Array, grid: Grid) -> dict[str, Any]:
     """Boundaries of the first state, and how each moved and slipped."""
-    named = states[first].grain
+    named = states[first].whole
     pairs = boundary_motion.pairs(named)
     faces = [boundary_motion.face(named, pair, grid.voxel) for pair in pairs]
     kept = [(pair, face) for pair, face in zip(pairs, faces, strict=True) if face is not None]
@@ -323,22 +356,22 @@ def _all_boundaries(state: State, other: State, pairs: Sequence[tuple[int, int]]
         error = np.hypot(state.phase_error, other.phase_error)
     rows = []
     for pair in pairs:
-        jump = boundary_motion.jump_change(ratio, state.grain, other.grain, pair, phase_error=error)
+        jump = boundary_motion.jump_change(ratio, state.whole, other.whole, pair, phase_error=error)
         moved = _moved_boundary(state, other, pair, grid)
         rows.append(moved if np.isnan(moved["boundary_shift"]) else moved | _slipped(jump, g))
     return rows
 
 
 def _moved_boundary(state: State, other: State, pair: tuple[int, int], grid: Grid) -> dict[str, float]:
-    """How far a boundary moved; NaN where it is missing in either state."""
-    own, before = (boundary_motion.face(one.grain, pair, grid.voxel) for one in (state, other))
+    """How far a boundary moved, by its part outside of grooves, where it is seen; NaN where it is missing in either state."""
+    own, before = (boundary_motion.face(one.whole, pair, grid.voxel) for one in (state, other))
     if own is None or before is None:
         return dict.fromkeys(CHANGES, np.nan)
     moved = boundary_motion.motion(state.grain, other.grain, pair, grid.voxel, drawn=state.drawn - other.drawn)
-    normal = before.normal * grid.voxel
+    normal = before.vector / before.area * grid.voxel
     placed = sum(((normal * one.how.shift_error) ** 2).sum() for one in (state, other))
     error = float(np.sqrt(moved.shift_error**2 + placed))
-    numbers = (moved.shift, error, moved.swept, error * before.area, own.area - before.area)
+    numbers = (moved.shift, error, moved.shift * before.area, error * before.area, own.area - before.area)
     return dict(zip(CHANGES, numbers, strict=False))
 
 
@@ -349,8 +382,7 @@ def _slipped(jump: tuple[float, float], g: Array) -> dict[str, float]:
 
 
 def _notes(crystals: Sequence[xr.Dataset], first: int, g: Array, against: Against, sigmas: float, found: xr.Dataset) -> dict[str, Any]:
-    """What the maps are relative to, where times come from, and what is doubtful."""
-    unknown = int(np.count_nonzero(~np.isfinite(found.time.to_numpy())))
+    """What the maps are relative to, and what is doubtful."""
     doubtful = ", ".join(map(str, np.flatnonzero(found.twin_margin.to_numpy() < registration.AMBIGUOUS)))
     told = f"the hand of state {doubtful} is a guess: turned inside out it fits as well; its changes may be of the wrong place"
     return {
@@ -360,7 +392,6 @@ def _notes(crystals: Sequence[xr.Dataset], first: int, g: Array, against: Agains
         "against": against,
         "sigmas": sigmas,
         "scans": " ".join(str(crystal.attrs.get("scan", "?")) for crystal in crystals),
-        "time_from": f"order given; {unknown} states have no known time" if unknown else "start of each scan",
         "hand": "that of the first state, by amplitude and phase",
         **({"warning": told} if doubtful else {}),
     }

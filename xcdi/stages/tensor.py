@@ -233,7 +233,7 @@ def _checks(fields: Fields, weights: Array, label: Array) -> dict[str, Any]:
         seen = np.where(where, weights, 0.0)
         if not np.all(seen > 0, axis=0).any():
             continue
-        held = tensor.held_out(fields.gradients, fields.g, seen)
+        held = tensor.held_out(fields.gradients, fields.g, seen, flattest=FLATTEST)
         for what in tensor.Held._fields:
             columns[f"{name}_{what}"] = [float("nan") if one is None else getattr(one, what) for one in held]
     return columns

@@ -19,7 +19,9 @@ from xcdi.kernels.strain import gradient
 
 __all__ = [
     "Boundary",
+    "areas_between",
     "boundaries",
+    "contacts",
     "depth",
     "filled",
     "grain_phases",
@@ -197,10 +199,10 @@ def boundaries(label: Array, rho: Array, basis: Array) -> list[Boundary]:
     whole, left = filled(label), order(rho, label > 0)
     field = _field(label, rho, basis)
     result = []
-    for (i, j), met in _met(whole):
+    for (i, j), met in contacts(whole):
         vector = _face_vectors(basis) @ (met[:, 1] - met[:, 0]).sum(axis=0)
         centroid, normal = _plane(met, label.shape, basis, vector)
-        area = float(_areas_between(whole, (i, j), met, basis).sum())
+        area = float(areas_between(whole, (i, j), met, basis).sum())
         flat = min(float(np.linalg.norm(vector)) / area, 1.0)
         jump, error = _jump_at((i, j), centroid, met, field)
         seen = _on_object(label, met)
@@ -216,13 +218,13 @@ def phase_jumps(label: Array, rho: Array, basis: Array) -> Array:
     """
     basis = np.asarray(basis, dtype=float)
     field, jumps = _field(label, rho, basis), []
-    for (i, j), met in _met(filled(label)):
+    for (i, j), met in contacts(filled(label)):
         centroid = ((met.mean(axis=1) - np.array(label.shape) // 2) @ basis.T).mean(axis=0)
         jumps.append(_jump_at((i, j), centroid, met, field)[0])
     return np.array(jumps)
 
 
-def _met(label: Array) -> Iterator[tuple[tuple[int, int], Array]]:
+def contacts(label: Array) -> Iterator[tuple[tuple[int, int], Array]]:
     """Pairs of grains that touch in enough faces, and these faces (n, 2, 3)."""
     labels, indices = faces(label)
     for i, j in np.unique(labels, axis=0):
@@ -242,7 +244,7 @@ def _least(values: Array, met: Array) -> Array:
     return np.min(values[tuple(np.moveaxis(met, 2, 0))], axis=1)
 
 
-def _areas_between(label: Array, pair: tuple[int, int], met: Array, basis: Array) -> Array:
+def areas_between(label: Array, pair: tuple[int, int], met: Array, basis: Array) -> Array:
     """Area of every face between two grains; other grains and the outside do not bend its normal."""
     low = np.maximum(met.min(axis=(0, 1)) - REACH, 0)
     box = tuple(slice(start, stop + REACH + 1) for start, stop in zip(low, met.max(axis=(0, 1)), strict=True))

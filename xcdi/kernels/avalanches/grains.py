@@ -121,7 +121,8 @@ def label_grains(rho: Array, support: Array, *, merge: float = 0.75, smallest: f
     Returns
     -------
     int16 array, shape (z, y, x)
-        0 outside, 1 the largest grain, and so on. Pieces of the support that do not touch are not joined.
+        0 outside, 1 the largest grain, and so on. Pieces of the support that do not touch are not joined; those too
+        small to be a grain and without a neighbour are 0.
 
     Notes
     -----
@@ -134,7 +135,7 @@ def label_grains(rho: Array, support: Array, *, merge: float = 0.75, smallest: f
         return np.zeros(support.shape, np.int16)
     map_ = order(rho, support)
     label = watershed(-ndi.gaussian_filter(map_, 0.6), _seeds(map_, support, merge), mask=support)
-    return _by_size(_merged(label, np.where(_on_core(rho, support), np.nan, map_), merge, smallest))
+    return _without_specks(_merged(label, np.where(_on_core(rho, support), np.nan, map_), merge, smallest), smallest)
 
 
 def _on_core(rho: Array, support: Array) -> Array:
@@ -206,6 +207,13 @@ def _seen_between(label: Array, map_: Array, merge: float) -> dict[tuple[int, in
         half, quarter = np.quantile(own, [0.5, 0.75])
         result[int(i), int(j)] = max(float(half), float(quarter) * merge / OPEN)
     return result
+
+
+def _without_specks(label: Array, smallest: float) -> Array:
+    """Number regions by size, those below the `smallest` part of all voxels not at all, unless there are no others."""
+    sizes = np.bincount(label.ravel())[1:]
+    large = np.flatnonzero(sizes >= smallest * sizes.sum()) + 1
+    return _by_size(np.where(np.isin(label, large), label, 0) if large.size else label)
 
 
 def _by_size(label: Array) -> Array:
