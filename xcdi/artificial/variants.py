@@ -57,6 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shear": {"event_pattern": "even", "event_slip": "shear"},
     "opening": {"event_pattern": "even", "event_slip": "opening"},
     "three-peaks": {"event_pattern": "even", "event_slip": "mixed", "reflections": ((1, 1, 1), (0, 0, 2), (1, 1, -1))},
+    "four-peaks": {"frames": 8, "reflections": ((1, 1, 1), (1, 1, -1), (1, -1, 1), (1, -1, -1))},  # no three in one plane
     "dim-0.3": {"mean_count": 0.3},
     "dim-0.1": {"mean_count": 0.1},
     # what is no event

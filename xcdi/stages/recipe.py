@@ -44,7 +44,7 @@ class Recipe(Model):
 
     starts: PositiveInt | None = Field(default=None, description="random objects to begin from; not set: 12 at low resolution, else 8")
     finalists: PositiveInt | None = Field(
-        default=None, description="best starts to refine; not set: after low resolution 3, or 6 where those differ, else all"
+        default=None, description="best starts to refine; not set: after low resolution 3 where those are alike, else all"
     )
     policy: Policy = Field(default="independent", description="what further rounds begin from: random objects (greedy), children, branches")
     rounds: PositiveInt | None = Field(default=None, description="rounds of so many starts, at most; not set: 3, of independent starts 1")

@@ -132,12 +132,12 @@ def _phased(fitted: Measured, recipe: Recipe, *, seed: int, machine: Machine) ->
 
 
 def _finals(found: Population, fitted: Measured, recipe: Recipe, more: bool, machine: Machine) -> tuple[Array, list[Estimate]]:
-    """Refine the best starts, and as many again where `more` are allowed and these agree too little for a small error of their mean."""
+    """Refine the best starts, and all others where `more` are allowed and these agree too little for a small error of their mean."""
     order, n = np.argsort(found.misfit, kind="stable"), recipe.finalists or len(found.ends)
     ends = _refined([found.ends[i] for i in order[:n]], fitted, recipe, machine)
     aligned = alignment.align(np.stack([end.rho for end in ends]), ends[0].rho)
     if more and len(order) > n and not quality.agreement(aligned) >= ENOUGH:
-        ends += _refined([found.ends[i] for i in order[n : 2 * n]], fitted, recipe, machine)
+        ends += _refined([found.ends[i] for i in order[n:]], fitted, recipe, machine)
     return order[: len(ends)], ends
 
 
