@@ -27,9 +27,7 @@ def run(
     results: Sequence[dict[str, xr.Dataset]], settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1
 ) -> dict[str, xr.Dataset]:
     """Register the crystals of all results and compare them. Takes no time worth a device or a second worker."""
-    lacking = [n for n, result in enumerate(results, 1) if not {"crystal", "grains"} <= set(result)]
-    if lacking:
-        raise XcdiError(f"result {lacking[0]} of {len(results)} holds no crystal with grains; expected those of bcdi_strain")
+    ready(results, settings)
     crystals = [
         strain_series.with_ensemble(result["crystal"], result["object"]) if "object" in result else result["crystal"] for result in results
     ]
@@ -37,24 +35,34 @@ def run(
     return {"series": strain_series.series(crystals, times=times, time_from=time_from, **settings.model_dump())}
 
 
+def ready(results: Sequence[dict[str, xr.Dataset]], settings: Settings) -> None:
+    """Refuse results without a crystal and its grains, and fewer than two of them."""
+    lacking = [n for n, result in enumerate(results, 1) if not {"crystal", "grains"} <= set(result)]
+    if lacking:
+        raise XcdiError(f"result {lacking[0]} of {len(results)} holds no crystal with grains; expected those of bcdi_strain")
+    if len(results) < 2:
+        raise XcdiError("one result; a series needs the results of two or more scans of one particle")
+
+
 def summary(result: dict[str, xr.Dataset]) -> str:
     """The numbers a scientist asks for first, in one line."""
     ds = result["series"]
     told = f"{ds.sizes['state']} states  {int(np.isfinite(ds.order).sum())} reliable  {ds.sizes['boundary']} boundaries"
-    jump = ds.jump_change.where(abs(ds.jump_change) > ds.attrs["sigmas"] * ds.jump_change_error)
-    if not bool(jump.notnull().any()):
+    slip = ds.slip.where(abs(ds.slip) > ds.attrs["sigmas"] * ds.slip_error)
+    if not bool(slip.notnull().any()):
         return f"{told}  no slip beyond {ds.attrs['sigmas']:g} errors"
-    most = abs(jump).argmax(...)
+    most = abs(slip).argmax(...)
     where = {dim: int(index) for dim, index in most.items()}
-    largest, error = float(jump.isel(where)), float(ds.jump_change_error.isel(where))
+    largest, error = float(slip.isel(where)), float(ds.slip_error.isel(where))
     pair = f"{int(ds.boundary_i[where['boundary']])}-{int(ds.boundary_j[where['boundary']])}"
-    return f"{told}  largest slip {largest:+.2f} ± {error:.2f} rad at boundary {pair} in state {where['state']}"
+    return f"{told}  largest slip {largest:+.2f} ± {error:.2f} nm along G at boundary {pair} in state {where['state']}"
 
 
 def table(result: dict[str, xr.Dataset]) -> str:
-    """One line per state."""
+    """What is doubtful, and one line per state."""
     ds = result["series"]
-    lines = [f"state  time (s)  grade       d (nm)    strain step            order  grains  changed against {ds.attrs['against']}"]
+    lines = [str(ds.attrs["warning"])] if "warning" in ds.attrs else []
+    lines += [f"state  time (s)  grade       d (nm)    strain step            order  grains  changed against {ds.attrs['against']}"]
     for k in range(ds.sizes["state"]):
         one = ds.isel(state=k)
         share = f"{_share(one):.0%}" if "displaced" in one and np.isfinite(one.order) else "-"

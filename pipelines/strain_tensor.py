@@ -26,11 +26,19 @@ def run(
     results: Sequence[dict[str, xr.Dataset]], settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1
 ) -> dict[str, xr.Dataset]:
     """Put the crystals of all results together, in the frame of the first. Takes no time worth a device or a second worker."""
+    ready(results, settings)
+    crystals = [reflections.oriented(result["crystal"], result["peak"]) for result in results]
+    return {"crystal": tensor.combine(crystals, voxel_nm=settings.voxel_nm, twins=settings.twins)}
+
+
+def ready(results: Sequence[dict[str, xr.Dataset]], settings: Settings) -> None:
+    """Refuse results without a crystal and its peak, and fewer than three of them."""
     without = [place for place, result in enumerate(results, 1) if "crystal" not in result or "peak" not in result]
     if without:
         raise XcdiError(f"result {without[0]} of {len(results)} holds no crystal with its peak; expected those of bcdi_strain")
-    crystals = [reflections.oriented(result["crystal"], result["peak"]) for result in results]
-    return {"crystal": tensor.combine(crystals, voxel_nm=settings.voxel_nm, twins=settings.twins)}
+    if len(results) < tensor.NEEDED:
+        count = f"{len(results)} result{'s' * (len(results) != 1)}"
+        raise XcdiError(f"{count}; a strain tensor needs {tensor.NEEDED} or more reflections of one particle")
 
 
 def summary(result: dict[str, xr.Dataset]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xcdi.settings import Model
 from xcdi.stages import strain
 from xcdi.stages.avalanches import attribute, find_events, series_offset
+from xcdi.stages.grains import allowed, counted
 from xcdi.stages.imaging import Imaging, image
+from xcdi.stages.readiness import rocks
 from xcdi.stages.series_correlation import Correlating, correlate
 
-__all__ = ["INPUTS", "Settings", "run", "summary", "table"]
+__all__ = ["INPUTS", "Settings", "ready", "run", "summary", "table"]
 
 INPUTS = ("rocking", "series")
 
@@ -34,6 +36,11 @@ class Settings(Model):
     correlation: Correlating = Field(default=Correlating(), description="the dynamics")
     events: Detecting = Field(default=Detecting(), description="the avalanches")
 
+    @model_validator(mode="after")
+    def _sound(self) -> Settings:
+        allowed(self.imaging.structure, self.imaging.strain.hkl)
+        return self
+
 
 def run(
     rocking: xr.Dataset, series: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1
@@ -53,13 +60,18 @@ def run(
     return {**result, "correlation": correlation, "events": events}
 
 
+def ready(rocking: xr.Dataset, series: xr.Dataset, settings: Settings) -> None:
+    """Refuse what can be told without frames: too few of them, nothing that rocks, an angle or distance that nobody states."""
+    rocks(rocking)
+
+
 def summary(result: dict[str, xr.Dataset]) -> str:
     """The numbers a scientist asks for first, in one line."""
     phased, crystal, events = result["object"], result["crystal"], result["events"]
     largest = f"  largest drop {float(events['drop'].max()):.3f}" if events.sizes["event"] else ""
     return (
         f"agreement {phased.attrs['agreement']:.3f} ({phased.attrs['grade']})  {strain.told(crystal, phased.attrs['grade'])}  "
-        f"{result['grains'].sizes['grain']} grains  {events.sizes['event']} events{largest}"
+        f"{counted(result['grains'].sizes['grain'], 'grain')}  {counted(events.sizes['event'], 'event')}{largest}"
     )
 
 

@@ -87,6 +87,17 @@ def test_a_slice_carries_one_mark_per_piercing(crystal, table):
     assert {tuple(np.round(m)) for m in marks if np.any(m)} == {(30.0, 20.0)}
 
 
+def words(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_the_legend_has_the_lines_that_there_are(crystal, table):
+    assert words(dislocations.inside(crystal, table)) == ["charge +1, inside a grain", "charge −1, boundary or surface"]
+    one = table.assign(charge=("line", [1, 1]), boundary_j=("line", [1, 1]))
+    assert words(dislocations.inside(crystal, one)) == ["charge +1, boundary or surface"]
+    assert words(dislocations.on_slice(crystal, table)) == ["$u_G$ gains anticlockwise, inside a grain"]
+
+
 def test_an_empty_table_draws_the_particle_alone(crystal, table):
     empty = table.isel(line=slice(0), node=slice(0)).assign_attrs(bulk_lines=0, bulk_length_nm=0.0)
     ax = dislocations.inside(crystal, empty)

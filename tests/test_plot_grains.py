@@ -77,7 +77,9 @@ def test_what_an_unreliable_object_cannot_say_is_dotted(parts):
 
 
 def test_three_views_share_one_scale(parts):
-    assert len(grains.graphs(*parts).axes) == 4
+    made = grains.graphs(*parts)
+    assert len(made.axes) == 4
+    assert "area" in made.axes[-1].get_ylabel()
 
 
 def test_the_table_has_as_many_digits_as_the_error_allows(parts):
@@ -86,6 +88,9 @@ def test_the_table_has_as_many_digits_as_the_error_allows(parts):
     words = [cell.get_text().get_text() for made in above.tables for cell in made.get_celld().values()]
     assert "1.23 ± 0.02" in words
     assert "−0.50 ± 0.10" in words
+    assert "0" in words
+    even = grains.table(table, pairs.assign(dip=("boundary", [0.7, 0.99]))).axes[1].tables[0].get_celld().values()
+    assert {"0.700", "0.990"} <= {cell.get_text().get_text() for cell in even}
     assert "1–2" in [cell.get_text().get_text() for made in below.tables for cell in made.get_celld().values()]
     empty = grains.table(table, pairs.isel(boundary=slice(0, 0))).axes[1]
     assert empty.texts[0].get_text() == "no boundaries"

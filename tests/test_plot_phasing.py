@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xcdi.plot import phasing, preflight, reconstruction, report
+from xcdi.plot import phasing, preflight, reconstruction, report, style
 
 SHAPE = (13, 17, 19)
 LAB = ("z", "y", "x")
@@ -110,7 +110,15 @@ def test_no_gap_is_claimed_where_a_dropped_start_fits_better(phased):
     swapped = phased.assign(kept=("start", [False, True, True, True, True]))
     ax = phasing.residuals(swapped)
     assert not any("gap" in text.get_text() for text in ax.texts)
-    assert any("look different" in text.get_text() for text in ax.texts)
+    assert any("look different" in text.get_text() for text in ax.get_legend().get_texts())
+
+
+def test_the_line_of_photon_noise_is_in_sight_and_nothing_is_written_over_the_points(phased):
+    ax = phasing.residuals(phased.assign_attrs(residual_noise=0.08, agreement=np.nan))
+    (noise,) = [line for line in ax.lines if line.get_label() == "photon noise"]
+    assert noise.get_ydata()[0] < ax.get_ylim()[1]
+    assert [text.get_text() for text in ax.texts] == ["gap 52 %"]
+    assert "nan" not in ax.get_title()
 
 
 def test_each_direction_has_its_crossing_and_its_resolution(known):
@@ -120,6 +128,53 @@ def test_each_direction_has_its_crossing_and_its_resolution(known):
     level = np.exp(-1)
     np.testing.assert_allclose(crossings, [0.001 + 0.01 * (1 - level), 0.001 + 0.01 * (1 - level) / 0.7], rtol=1e-6)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["shells", "frame: 90 nm", "y: 75 nm", "x"]
+
+
+def test_a_resolution_that_the_data_limit_is_no_more_than_a_bound(known):
+    high = known.assign(prtf_axis=known.prtf_axis * 0 + 1.04)
+    ax = phasing.prtf(high)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["shells", "frame: ≤ 90 nm", "y: ≤ 75 nm", "x"]
+    assert "above 1/e" in ax.get_legend().get_title().get_text()
+    assert ax.get_ylim()[1] > 1.04
+
+
+def test_a_curve_is_joined_where_it_is_not_known_and_crosses_1_e_where_it_falls(known):
+    fall = known.prtf_axis.values.copy()
+    fall[:, 3:5] = np.nan
+    fall[:, 0] = 0.1  # the innermost shell is often dark
+    ax = phasing.prtf(known.assign(prtf_axis=(("direction", "q"), fall)))
+    assert all(np.isfinite(line.get_ydata()).all() for line in ax.lines)
+    assert len([line for line in ax.lines if line.get_marker() == "v"]) == 2
+
+
+def test_an_unreliable_object_has_no_resolution_and_is_hatched(known):
+    bad = known.assign_attrs(grade="unreliable")
+    ax = phasing.prtf(bad)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["shells", "frame", "y", "x"]
+    assert "UNRELIABLE" in ax.get_title()
+    for panel in [ax, *(ax for ax in reconstruction.slices(bad).axes if ax.images)]:
+        assert [patch for patch in panel.patches if patch.get_hatch()]
+    assert "UNRELIABLE" in reconstruction.slices(bad).get_suptitle()
+
+
+@pytest.mark.parametrize(
+    ("coherence", "title"), [("not modelled: too little", "grade: good"), ("a blur", "grade: good\ncoherence: a blur")]
+)
+def test_coherence_is_told_where_it_is_modelled(phased, coherence, title):
+    assert reconstruction.slices(phased.assign_attrs(coherence=coherence)).get_suptitle() == title
+
+
+def test_the_phase_that_is_drawn_does_not_depend_on_its_offset(phased):
+    turned = phased.assign(rho=phased.rho * np.exp(2j).astype(np.complex64))
+    first, second = (reconstruction.slices(one).axes[3].images[0].get_array() for one in (phased, turned))
+    np.testing.assert_allclose(first.filled(0), second.filled(0), atol=1e-5)
+    assert abs(first.mean()) < 0.2
+
+
+def test_the_grey_around_a_phase_is_none_of_its_colours():
+    look = style.LOOKS["phase"]
+    colours, grey = style.colormap(look)(np.linspace(0, 1, 101))[:, :3], style.colormap(look).get_bad()[:3]
+    assert np.linalg.norm(colours - grey, axis=1).min() > 0.15
 
 
 def test_an_older_result_has_one_curve_and_no_legend(phased):
@@ -176,6 +231,12 @@ def test_hatching_moves_no_axis(phased, peak):
     whole = peak.assign(valid=peak.valid | True)
     with_gap, without = (reconstruction.intensity(phased, p).axes[0].axis() for p in (peak, whole))
     assert with_gap == without
+
+
+def test_around_an_error_there_is_grey_and_around_a_modulus_nothing(known):
+    grey, black = (draw(known).axes[0].get_facecolor()[:3] for draw in (reconstruction.errors, reconstruction.slices))
+    np.testing.assert_allclose(grey, float(style.GREY), atol=0.01)
+    assert max(black) < 0.02
 
 
 def test_the_phase_error_is_told_as_a_displacement(known):

@@ -66,7 +66,8 @@ def test_the_largest_strain_that_can_be_told_is_marked_where_it_is_in_sight(crys
     near, far = (crystal.assign_attrs(max_reportable=[limit, 1.0, 1.0]) for limit in (1.2e-3, 0.9))
     places = [sorted(line.get_xdata()[0] for line in strain.histogram(one).lines if len(line.get_xdata())) for one in (near, far)]
     assert places == [[pytest.approx(-1.2), pytest.approx(1.2)], []]
-    assert "900" in strain.histogram(far).get_legend().get_texts()[-1].get_text()
+    told = [" ".join(text.get_text() for text in strain.histogram(one).get_legend().get_texts()) for one in (near, far)]
+    assert ["reportable" in words for words in told] == [True, False]
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def sloped(crystal):
 
 
 def test_a_profile_along_g_is_the_strain_over_the_distance_in_nm(sloped):
-    along_x = sloped.assign_attrs(q_peak=[1.37, 0.0, 0.0])
+    along_x = sloped.drop_vars("grain").assign_attrs(q_peak=[1.37, 0.0, 0.0])
     distance, value = strain.profile(along_x, names=("strain",)).axes[0].lines[0].get_data()
     known = np.isfinite(value)
     assert known.sum() > 10
@@ -86,7 +87,8 @@ def test_a_profile_along_g_is_the_strain_over_the_distance_in_nm(sloped):
 
 
 def test_a_profile_against_g_is_turned_round(sloped):
-    distance, value = strain.profile(sloped.assign_attrs(q_peak=[-1.37, 0.0, 0.0]), names=("strain",)).axes[0].lines[0].get_data()
+    one = sloped.drop_vars("grain").assign_attrs(q_peak=[-1.37, 0.0, 0.0])
+    distance, value = strain.profile(one, names=("strain",)).axes[0].lines[0].get_data()
     known = np.isfinite(value)
     np.testing.assert_allclose(value[known], -1e3 * 1e-5 * distance[known], atol=1e-6)
 
@@ -111,6 +113,56 @@ def test_a_profile_marks_the_boundary_where_the_grain_changes(crystal):
         dashed = [float(line.get_xdata()[0]) for line in ax.lines if line.get_linestyle() == "--"]
         assert dashed == [pytest.approx(-10.0, abs=5.0)]
     assert [text.get_text() for text in made.axes[0].texts if text.get_text().startswith("grain")] == ["grain 1", "grain 2"]
+
+
+def test_a_profile_runs_through_the_middle_of_the_largest_grain_and_says_so(crystal):
+    along_y = crystal.assign_attrs(q_peak=[0.0, 1.37, 0.0])
+    made = strain.profile(along_y, names=("amplitude", "strain"))
+    value = made.axes[1].lines[0].get_ydata()
+    np.testing.assert_allclose(value[np.isfinite(value)], -1.0)  # grain 2, and not the boundary in the middle
+    assert "grain 2 at (x, y, z) = (40, 0, 0) nm" in made.axes[1].get_xlabel()
+
+
+def test_a_grain_that_is_crossed_twice_is_named_once(crystal):
+    twice = crystal.assign(grain=crystal.grain.where(crystal.grain != 2, xr.where(crystal.x > 60, 1, 2)))
+    made = strain.profile(twice, (-80.0, 0.0, 0.0), (80.0, 0.0, 0.0), names=("strain",))
+    assert sorted(text.get_text() for text in made.axes[0].texts) == ["grain 1", "grain 2"]
+
+
+def test_a_profile_of_what_is_not_known_has_no_ticks_and_says_so(crystal):
+    blank = crystal.assign(strain=crystal.strain * np.nan)
+    ax = strain.profile(blank, names=("amplitude", "strain")).axes[1]
+    assert len(ax.get_yticks()) == 0
+    assert "not known on this line" in [text.get_text() for text in ax.texts]
+
+
+def test_a_profile_of_an_unreliable_crystal_is_its_amplitude(crystal):
+    made = strain.profile(crystal.assign_attrs(grade="unreliable"))
+    assert [ax.get_ylabel().split("\n")[0] for ax in made.axes] == ["amplitude"]
+    assert not made.axes[0].texts
+
+
+def test_the_frames_of_a_row_have_one_height_and_one_scale(crystal):
+    made = strain.slices(crystal, names=("amplitude", "strain"))
+    made.draw_without_rendering()
+    for row in (made.axes[:3], made.axes[3:6]):
+        boxes = [ax.get_position() for ax in row]
+        np.testing.assert_allclose([[box.y0, box.y1] for box in boxes], [[boxes[0].y0, boxes[0].y1]] * 3, atol=2e-3)
+        scales = [ax.bbox.width / np.ptp(ax.get_xlim()) for ax in row]
+        np.testing.assert_allclose(scales, scales[0], rtol=0.02)
+
+
+def test_marks_on_black_are_white_and_on_grey_black(crystal):
+    made = strain.slices(crystal, names=("amplitude", "strain"))
+    assert made.axes[0].texts[0].get_color() == "white"
+    assert strain.plane(crystal, name="strain").texts[0].get_color() == "black"
+
+
+def test_a_phase_is_drawn_from_its_mean(crystal):
+    turned = crystal.assign(phase=crystal.phase * 0.3 + 3.0)
+    shown = strain.plane(turned, name="phase").images[0].get_array()
+    assert np.ptp(shown.compressed()) == pytest.approx(0.6)
+    assert abs(shown.mean()) < 0.1
 
 
 def test_a_profile_needs_a_line(crystal):

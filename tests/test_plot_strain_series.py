@@ -98,14 +98,29 @@ def test_each_boundary_has_its_curve(series):
 def test_a_slip_that_passes_half_a_spacing_shows_where_it_begins_anew(series):
     made = strain_series.over_time(series.assign(slip=2 * series["slip"]))
     slips = next(ax for ax in made.axes if "slip" in ax.get_ylabel())
-    assert "half a lattice spacing" in [text.get_text() for text in slips.texts]
+    assert any(text.get_text().startswith("half a lattice spacing") for text in slips.texts)
     assert all(bar[0].get_linestyle() == "None" for bar in slips.containers)
+
+
+def test_a_step_over_half_a_spacing_is_dotted_out_at_one_edge_and_in_at_the_other(series):
+    half = np.pi / 1.4
+    slip = series["slip"].fillna(0) * 0 + [[0.0, 0.1], [2.0, 0.1], [-2.0, 0.1], [-1.9, 0.1]]
+    slips = next(ax for ax in strain_series.over_time(series.assign(slip=slip)).axes if "slip" in ax.get_ylabel())
+    dotted = [line.get_ydata() for line in slips.lines if line.get_linestyle() == ":" and len(set(line.get_xdata())) == 2]
+    np.testing.assert_allclose(dotted, [[2.0, -2.0 + 2 * half], [2.0 - 2 * half, -2.0]])
+
+
+def test_a_boundary_without_a_number_is_not_in_the_legend(series):
+    there = series["boundary_shift"].where(xr.DataArray([True, False], dims="boundary"))
+    made = strain_series.over_time(series.assign(boundary_shift=there, slip=there))
+    assert [text.get_text() for text in made.legends[0].get_texts()] == ["1–2"]
 
 
 def test_states_without_times_are_counted(series):
     made = strain_series.over_time(series.assign(time=("state", [0.0, np.nan, 3.0, 4.0])))
     assert {ax.get_xlabel() for ax in made.axes} == {"", "state"}
     np.testing.assert_allclose(made.axes[0].containers[0][0].get_xdata(), [0, 1, 2, 3])
+    assert all(tick == round(tick) for tick in made.axes[0].get_xticks())
 
 
 def test_a_series_of_one_grain_is_drawn_too(series):

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from xcdi.errors import SchemaError
-from xcdi.plot import tensor
+from xcdi.plot import report, tensor
 
 
 @pytest.fixture
@@ -54,6 +54,22 @@ def test_the_forecast_is_drawn_reflection_by_reflection(crystal):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["S1", "S2"]
     assert [bar.get_width() for bar in ax.patches] == pytest.approx([3.0, 4.0, 1.0, 2.0])
     assert [text.get_text() for text in ax.texts] == ["r = 0.900", "r = 0.800"]
+
+
+def test_a_reflection_that_the_others_cannot_foretell_has_words_instead_of_a_number(crystal):
+    ax = tensor.forecast(crystal.assign_attrs(held_correlation=[0.9, np.nan]))
+    assert [text.get_text() for text in ax.texts] == ["r = 0.900", "not foretold:\nothers in one plane"]
+
+
+def test_it_is_said_where_the_plane_cuts_and_what_the_numbers_are(crystal):
+    assert tensor.components(crystal, at=(0.0, 0.0, 10.0)).get_supxlabel() == "cut at $z$ = 10 nm; ±: median standard error"
+
+
+def test_volume_and_equivalent_strain_have_a_picture(crystal):
+    known = crystal.assign(strain_volume=crystal.strain_xx, strain_equivalent=abs(crystal.strain_xx))
+    assert "tensor_volume" in report.figures({"crystal": known})
+    assert "tensor_volume" not in report.figures({"crystal": crystal})
+    assert "tensor_volume" in report.CAPTIONS
 
 
 def test_what_cannot_be_drawn_is_said(crystal):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from xcdi.errors import SettingsError, suggest
 
@@ -22,6 +24,13 @@ class Model(BaseModel):
 
 
 T = TypeVar("T", bound=Model)
+COUNTS = {2: "two", 3: "three", 4: "four"}
+PLAIN: dict[Any, tuple[str, str, str]] = {  # one, several, an example
+    int: ("an integer", "integers", "1"),
+    float: ("a number", "numbers", "0.5"),
+    str: ("text", "texts", '"..."'),
+    bool: ("true or false", "of true or false", "true"),
+}
 
 
 def from_mapping(kind: type[T], values: Mapping[str, Any], where: str = "") -> T:
@@ -56,33 +65,41 @@ def read(kind: type[T], path: str | Path) -> T:
     return from_mapping(kind, values, f"{name}: ")
 
 
-def override(settings: T, assignment: str) -> T:
-    """Return `settings` with one ``"a.b=value"`` applied; the value is read as TOML, else as text.
+def override(settings: T, *assignments: str) -> T:
+    """Return `settings` with every ``"a.b=value"`` applied; a value is read as TOML, else as text. All are checked together.
 
     Raises
     ------
     SettingsError
-        If there is no ``=``, no such key, or the value does not fit.
+        If there is no ``=``, no such key, or the values do not fit, each or together.
 
     Examples
     --------
     >>> class Demo(Model):
     ...     starts: int = 5
-    >>> override(Demo(), "starts=7").starts
-    7
+    ...     seed: int = 0
+    >>> override(Demo(), "starts=7", "seed=3")
+    Demo(starts=7, seed=3)
     """
+    values = settings.model_dump(mode="json")
+    for assignment in assignments:
+        _assign(values, assignment, type(settings))
+    return from_mapping(type(settings), values, "--set ")
+
+
+def _assign(values: dict[str, Any], assignment: str, kind: type[Model]) -> None:
     key, equals, text = assignment.partition("=")
     if not equals:
-        raise SettingsError(f"--set {assignment}: expected key=value, as in --set phasing.starts=5")
-    values = settings.model_dump(mode="json")
+        raise SettingsError(f"--set {assignment}: expected key=value, as in --set recipe.starts=5")
     *parents, last = key.strip().split(".")
     table = values
     for parent in parents:
+        if parent in table and table[parent] is None:
+            table[parent] = {}  # one that was not set until now
         if not isinstance(table.get(parent), dict):
-            raise SettingsError(f"--set {key}: no such setting{suggest(parent, table)}")
+            raise SettingsError(f"--set {key}: no such setting{_meant(parent, list(table), kind, last)}")
         table = table[parent]
     table[last] = _value(text.strip())
-    return from_mapping(type(settings), values, "--set ")
 
 
 def template(kind: type[Model]) -> str:
@@ -130,20 +147,111 @@ def _value(text: str) -> Any:
 
 
 def _first_line(error: ValidationError, kind: type[Model]) -> str:
+    """What is wrong first: where, what was expected, what was found."""
     first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{path}: no such setting{suggest(str(first['loc'][-1]), _known(kind, first['loc'][:-1]))}"
-    if first["type"] == "missing":
-        return f"{path}: missing; expected {first['loc'][-1]} here"
-    found = "" if isinstance(first["input"], dict) else f" (found {first['input']!r})"
+    names, field = _reached(kind, first["loc"])
+    path = ".".join(names)
     key = f"{path}: " if path else ""  # what contradicts itself has no key of its own
-    return f"{key}{first['msg'].removeprefix('Value error, ')}{found}"
+    if first["type"] == "extra_forbidden":
+        known = _known(kind, first["loc"][:-1])
+        return f"{'.'.join(map(str, first['loc']))}: no such setting{_meant(str(first['loc'][-1]), known, kind)}"
+    found = "" if isinstance(first["input"], dict) else f" (found {first['input']!r})"
+    if first["type"] == "value_error" or field is None:
+        return f"{key}{first['msg'].removeprefix('Value error, ')}{found}"
+    if not first["type"].endswith(("missing", "_type", "_parsing", "_long", "_short", "_float", "literal_error")):
+        return f"{key}expected a value {first['msg'].removeprefix('Input should be ')}{found}"
+    note = f": {field.description}" if field.description else ""
+    if first["type"] == "missing" and len(names) == len(first["loc"]):  # a key, and no place in a list
+        _, table = _reached(kind, first["loc"][:-1])
+        return f"{key}missing; expected {_wanted(field)}{f', as in {_words(table.annotation)[1]}' if table else ''}{note}"
+    return f"{key}expected {_wanted(field)}{found}{note}"
+
+
+def _reached(kind: Any, path: tuple[int | str, ...]) -> tuple[list[str], FieldInfo | None]:
+    """The part of `path` that consists of keys, and the field it leads to."""
+    names: list[str] = []
+    found = None
+    for part in path:
+        if kind is None:
+            break  # inside a list or a choice
+        if part in kind.model_fields:
+            found = kind.model_fields[part]
+            kind = _model_in(found.annotation)
+        names.append(str(part))
+    return names, found
+
+
+def _model_in(annotation: Any) -> Any:
+    """The first model that an annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _wanted(field: FieldInfo) -> str:
+    """What a field takes, in words.
+
+    Examples
+    --------
+    >>> class Demo(Model):
+    ...     hkl: tuple[int, int, int] | None = None
+    ...     order: Literal["up", "down"] = "up"
+    >>> [_wanted(field) for field in Demo.model_fields.values()]
+    ['three integers, as [1, 1, 1]', "'up' or 'down'"]
+    """
+    words, example = _words(field.annotation)
+    return f"{words}, as {example}" if example.startswith(("[", "{")) else words
+
+
+def _words(annotation: Any) -> tuple[str, str]:
+    """A type in words, and an example of it."""
+    if get_origin(annotation) is Annotated:
+        return _words(get_args(annotation)[0])
+    if annotation in PLAIN:
+        return PLAIN[annotation][0], PLAIN[annotation][2]
+    parts = [part for part in get_args(annotation) if part is not NoneType]
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(repr, parts)), repr(parts[0])
+    if get_origin(annotation) is tuple:
+        one = _words(parts[0])[1]
+        inner = get_args(parts[0])[0] if get_origin(parts[0]) is Annotated else parts[0]
+        several = PLAIN.get(inner, ("", "lists"))[1]
+        many = 2 if parts[-1] is Ellipsis else len(parts)
+        example = ", ".join([one] * many if parts[-1] is Ellipsis else [_words(part)[1] for part in parts])
+        return f"{'' if parts[-1] is Ellipsis else f'{COUNTS.get(many, many)} '}{several}", f"[{example}]"
+    model = _model_in(annotation)
+    if model is not None:
+        needed = {name: field for name, field in model.model_fields.items() if field.is_required()}
+        return "a table", f"{{{', '.join(f'{name} = {_example(field)}' for name, field in needed.items())}}}" if needed else ""
+    return _words(parts[0]) if parts else ("another value", "")
+
+
+def _example(field: FieldInfo) -> str:
+    """The first example that a field gives, or a value that its bounds allow."""
+    if field.examples:
+        return str(field.examples[0])
+    most = next((rule.lt for rule in field.metadata if hasattr(rule, "lt")), None)
+    return _words(field.annotation)[1] if most is None else f"{most / 1000:g}"
 
 
 def _known(kind: Any, path: tuple[int | str, ...]) -> list[str]:
     """Field names of the model that `path` leads to."""
     for part in path:
         field = getattr(kind, "model_fields", {}).get(part)
-        kind = field.annotation if field is not None else None
+        kind = _model_in(field.annotation) if field is not None else kind if isinstance(part, int) else None
     return list(getattr(kind, "model_fields", {}))
+
+
+def _meant(name: str, known: list[str], kind: Any, last: str = "") -> str:
+    """Name what was meant: the same (or the `last`) key in another table, or else the nearest of `known`."""
+    elsewhere = [path for path in _paths(kind) if path.rpartition(".")[2] == (last or name)]
+    return f"; did you mean {elsewhere[0]!r}?" if elsewhere else suggest(name, known)
+
+
+def _paths(kind: Any, prefix: str = "") -> Iterator[str]:
+    """Full names of all settings."""
+    for name, field in kind.model_fields.items():
+        yield f"{prefix}{name}"
+        inner = _model_in(field.annotation)
+        if inner is not None:
+            yield from _paths(inner, f"{prefix}{name}.")

@@ -148,6 +148,7 @@ def test_the_command_says_what_it_wrote(tmp_path, capsys):
     with h5py.File(tmp_path / "truth.h5") as file:
         lost = len(file["artifacts/lost"])
         assert b'"mean_count": 0.3' in file["config"][()] or b'"mean_count":0.3' in file["config"][()]
+    assert lines.pop() == "read it with --beamline demo"
     assert [line.split()[0].rpartition("/")[2] for line in lines] == sorted(
         ["flat.tif", "particle_rocking_master.h5", "particle_series_master.h5", "truth.h5"]
     )

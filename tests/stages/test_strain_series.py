@@ -56,11 +56,18 @@ def state(k=0, *, free=None, grade="good", q=G, bright=1.0, error=0.02, **what):
         rho, label = displaced_by_phasing(rho, label, **free)
         q = q - np.array(free["ramp"][::-1]) / VOXEL  # the wave vector is that of the sample, whatever the ramp of the object
     lines = {d: (d, VOXEL * (np.arange(n) - n // 2), {"units": "nm"}) for d, n in zip(DIMS, SHAPE, strict=True)}
+    bright *= 1 + 1e-9 * k  # no two scans agree to the last bit
     maps = {"rho": (DIMS, bright * rho, {"units": "1"}), "support": (DIMS, label > 0, {"units": ""})}
     maps["rho_error"] = (DIMS, np.full(SHAPE, bright * error), {"units": "1"})
     notes = {"scan": f"S{k}", "grade": grade, "q_peak": list(q), "start_time": f"2024-01-01T00:{10 * k:02d}:00"}
     made = strain.field(xr.Dataset(maps, lines, attrs=notes))
     return made.assign(grain=(DIMS, label.astype(np.int16), {"units": ""}))
+
+
+def again(crystal):
+    """The same crystal, scanned an hour later."""
+    later = crystal.assign(rho=(DIMS, (1 + 1e-9) * crystal.rho.to_numpy(), {"units": "1"}))
+    return later.assign_attrs(start_time="2024-01-01T01:00:00")
 
 
 def inside(ds, k=1):
@@ -205,6 +212,40 @@ def test_unreliable_states_give_no_numbers():
     np.testing.assert_array_equal(ds.slip[2], others.slip[1])
 
 
+def turned_by(degrees):
+    """G as a scan of another reflection has it."""
+    return np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), 0]) * G[0]
+
+
+def another(k):
+    """A particle of the same size and grains, with a shape and strain of its own."""
+    z, y, x = places()
+    phase = 0.012 * np.abs(y + 0.5 * x) + 0.9 * np.cos(x / 40 - z / 50)
+    body = 1 / (1 + np.exp((np.maximum(np.abs(z + 0.6 * y), np.maximum(np.abs(y), np.abs(x))) - 150) / 14))
+    rho = body * np.exp(1j * phase)
+    label = np.where(body > 0.4, np.where(x > 40, 2, 1), 0).astype(np.int16)
+    like = state(k)
+    maps = {"rho": (DIMS, rho, {"units": "1"}), "support": (DIMS, label > 0, {"units": ""}), "grain": (DIMS, label, {"units": ""})}
+    return like.assign(maps)
+
+
+@pytest.mark.parametrize("what", [{"slip": 2.2}, {"cut": 40.0}, {"bent": 3.0}, {"strained": 2e-3}, {"rough": 0.6}])
+def test_a_state_looks_like_itself_whatever_happened_inside(what):
+    ds = strain_series.series([state(), state(1, free=FREE, **what)])
+    assert float(max(ds.amplitude_overlap[1] - 0.96, ds.local_overlap[1] - 0.7)) > 0.02
+    assert "does not look" not in ds.attrs.get("warning", "")
+    assert np.isfinite(ds.slip[1]).all()
+
+
+def test_another_particle_among_the_states_has_no_numbers_and_is_warned_of():
+    ds = strain_series.series([state(), another(1), state(2, slip=0.9)], against="previous")
+    assert "state 1 does not look like the particle of state 0" in ds.attrs["warning"]
+    assert float(ds.amplitude_overlap[1]) < 0.96
+    assert np.isnan(ds.slip[1]).all()
+    assert np.isnan(ds.order[1])
+    assert float(ds.slip[2, 0]) == pytest.approx(0.9 / G[0], abs=0.04)
+
+
 def test_the_reference_is_the_first_state_that_can_be_relied_on():
     ds = strain_series.series([state(grade="unreliable"), state(1), state(2, slip=0.9)], against="previous")
     assert ds.attrs["reference"] == 1
@@ -232,8 +273,9 @@ def test_a_crystal_that_fits_either_way_is_warned_of():
     z, y, x = places()
     even = np.exp(-(((z / 150) ** 2 + (y / 150) ** 2 + (x / 150) ** 2) ** 2))
     round_ = state().assign(rho=(DIMS, even.astype(complex), {"units": "1"}), support=(DIMS, even > 0.3, {"units": ""}))
-    ds = strain_series.series([round_, round_])
+    ds = strain_series.series([round_, again(round_)])
     assert "the hand of state 1 is a guess" in ds.attrs["warning"]
+    assert pipeline.table({"series": ds}).startswith("the hand of state 1 is a guess")
 
 
 def test_times_come_from_the_scans_or_from_the_user():
@@ -281,18 +323,18 @@ def test_the_error_of_the_phase_is_that_of_the_ensemble_where_it_is_known():
         "phase_error": (DIMS, np.full(SHAPE, 0.2), {"units": "rad"}),
     }
     made = strain.field(crystal.assign(told)).drop_vars("solutions")
-    ds = strain_series.series([made, made.assign_attrs(start_time="2024-01-01T01:00:00")])
+    ds = strain_series.series([made, again(made)])
     error = ds.displacement_change_error[1].to_numpy()[inside(ds)]
     np.testing.assert_allclose(error, 0.2 * 2**0.5 / np.linalg.norm(ds.attrs["q_mean"]), rtol=1e-5)
 
 
 def test_the_error_of_a_step_is_not_known_without_those_of_the_wave_vectors():
     known = state().assign_attrs(q_mean_error=[1e-4, 0, 0])
-    for states in ([state(), state(1)], [known, state(1)], [state(), known.assign_attrs(start_time="2024-01-01T01:00:00")]):
+    for states in ([state(), state(1)], [known, state(1)], [state(), again(known)]):
         ds = strain_series.series(states)
         for name in ("strain_step_error", "tilt_1_step_error", "tilt_2_step_error"):
             assert np.isnan(ds[name][1]), name
-    ds = strain_series.series([known, known])
+    ds = strain_series.series([known, again(known)])
     assert float(ds.strain_step_error[1]) == pytest.approx(2**0.5 * 1e-4 / G[0], rel=0.01)
 
 
@@ -318,7 +360,11 @@ def test_a_grain_within_another_has_a_boundary():
         ([state()], {}, "1 state of a particle; a series needs two or more"),
         ([state(1), state()], {}, "state 1 of the series began before state 0"),
         ([state(), state(1)], {"times": [0.0]}, "1 times of 2 states"),
-        ([state(grade="unreliable")] * 2, {}, "all 2 states are unreliable"),
+        ([state(grade="unreliable"), state(1, grade="unreliable")], {}, "all 2 states are unreliable"),
+        ([state(grade="unreliable"), state(1)], {}, "state 1 alone of 2 is reliable, and nothing can be compared with it"),
+        ([state(), state(1), state(1, grade="unreliable")], {}, "states 1 and 2 are one result, identical to the last bit"),
+        ([state(), state(1, q=turned_by(20.0))], {}, "G of state 1 points 20 degrees away from that of state 0, 5 at most"),
+        ([state(), another(1)], {}, "state 1 does not look like the particle of state 0 .amplitude overlap 0.8"),
         ([state(), state(1, q=1.3 * G)], {}, "these are different reflections"),
     ],
 )
@@ -344,7 +390,7 @@ def test_solutions_tell_how_sure_order_and_wave_vector_are():
     assert made.attrs["q_mean_error"][0] == pytest.approx(1e-4, rel=0.2)
     assert 0 < made.attrs["order_error"] < 0.02
     assert "order_error" not in strain_series.with_ensemble(crystal, phased.isel(solution=[0])).attrs
-    ds = strain_series.series([made, made.assign_attrs(start_time="2024-01-01T01:00:00")])
+    ds = strain_series.series([made, again(made)])
     assert float(ds.order_error[1]) == pytest.approx(made.attrs["order_error"])
 
 
@@ -352,7 +398,9 @@ def test_the_pipeline_tells_what_it_found():
     states = [state(), state(1, slip=0.9, free=FREE), state(2, grade="unreliable")]
     results = [{"crystal": one, "grains": xr.Dataset()} for one in states]
     made = pipeline.run(results)
-    assert pipeline.summary(made).startswith("3 states  2 reliable  1 boundaries  largest slip -0.")
+    assert pipeline.summary(made).startswith("3 states  2 reliable  1 boundaries  largest slip +0.")
+    assert float(made["series"].slip[1, 0]) > 0
+    assert " nm along G at boundary 1-2 in state 1" in pipeline.summary(made)
     lines = pipeline.table(made).splitlines()
     assert [line.split()[0] for line in lines] == ["state", "0", "1", "2"]
     assert lines[3].split()[3:6] == ["-", "-", "±"]

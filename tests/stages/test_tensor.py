@@ -139,7 +139,52 @@ def test_a_scan_of_another_state_is_noticed_by_the_check():
     x, y, z = (other[axis] for axis in "xyz")
     twist = (np.exp(0.9j * np.sin(x / 70)) * (1 + 0 * y + 0 * z)).transpose("z", "y", "x")
     made = tensor.combine([scan(0), scan(1), scan(2), other.assign(rho=(other.rho * twist).assign_attrs(units="1"))])
-    assert min(made.attrs["held_inner_correlation"]) < 0.9
+    assert min(made.attrs["held_inner_correlation"]) < 0.7
+    assert made.attrs["grade"] == "unreliable"
+    assert "the reflections do not foretell one another" in made.attrs["warning"]
+
+
+def other_particle(n):
+    """What reflection n sees of a particle of another shape and strain."""
+    one = scan(n, lopsided=-0.35)
+    away = np.exp(1j * np.sin((one.y + one.z) / 60)) * (np.abs(one.x + one.z) < 160)
+    rho = (one.rho * away).transpose("z", "y", "x").assign_attrs(units="1")
+    return one.assign(rho=rho, support=(rho.dims, np.abs(rho.to_numpy()) > 0.3, {"units": ""}))
+
+
+@pytest.mark.parametrize(
+    ("which", "odd", "grade"), [((0, 1, 2, 3), 0, "unreliable"), ((0, 1, 2, 3), 3, "unreliable"), ((0, 2, 3), 0, "limited")]
+)
+def test_a_reflection_of_another_particle_is_named(which, odd, grade):
+    made = tensor.combine([other_particle(n) if n == odd else scan(n) for n in which])
+    assert made.attrs["alike"][which.index(odd)] == min(made.attrs["alike"]) < 0.955
+    assert made.attrs["grade"] == grade
+    assert f"S{odd} does not fit the others (amplitude overlap 0." in made.attrs["warning"]
+    assert strain_tensor.table({"crystal": made}).startswith(made.attrs["warning"])
+
+
+def test_a_small_strain_within_its_errors_is_not_held_against_the_tensor():
+    rng = np.random.default_rng(5)
+    flat = [scan(n, errors=1e-3) for n in range(4)]
+    noisy = [
+        one.assign(rho=(one.rho.dims, np.abs(one.rho.to_numpy()) * np.exp(0.02j * rng.normal(size=SHAPE)), {"units": "1"})) for one in flat
+    ]
+    made = tensor.combine(noisy)
+    assert min(made.attrs["held_inner_correlation"]) < 0.5
+    assert made.attrs["grade"] == "good"
+
+
+def test_twins_that_go_against_the_data_are_unreliable():
+    made = tensor.combine([scan(n, twin=n == 1) for n in range(3)], twins=[False, False, False])
+    assert made.attrs["grade"] == "unreliable"
+    assert made.attrs["warning"].startswith("amplitude or phases go against the twins that are stated")
+
+
+@pytest.mark.parametrize("places", [(0, 0, 0), (0, 1, 1, 2), (1, 0, 1, 2)])
+def test_a_reflection_given_twice_is_refused_by_its_place(places):
+    i, k = [n for n, place in enumerate(places, 1) if places.count(place) > 1][:2]
+    with pytest.raises(XcdiError, match=f"results {i} and {k} .* are of one reflection; give each once"):
+        tensor.combine([scan(n) for n in places])
 
 
 def test_a_symmetric_crystal_needs_four_reflections_or_a_word_of_the_user():
@@ -149,9 +194,10 @@ def test_a_symmetric_crystal_needs_four_reflections_or_a_word_of_the_user():
     assert wrong_by(four) < BAR
     three = tensor.combine(scans[:3])
     assert three.attrs["grade"] == "unreliable"
-    assert "turned inside out" in three.attrs["warning"]
+    assert three.attrs["warning"].startswith("S1, S2 may be turned inside out against S0")
     told = tensor.combine(scans[:3], twins=[False, True, False])
-    assert (told.attrs["hands_by"], told.attrs["grade"]) == ("user", "good")
+    assert (told.attrs["hands_by"], told.attrs["grade"]) == ("user", "limited")
+    assert told.attrs["warning"] == "nothing but the stated twins says which of S1, S2 are turned inside out against S0"
     assert wrong_by(told) < BAR
     with pytest.raises(XcdiError, match="twins has 2 entries for 3 crystals"):
         tensor.combine(scans[:3], twins=[False, True])

@@ -47,11 +47,14 @@ class Compared:
     ----------
     results : sequence of h5py.File
         What is asked for is taken from the first that has it; images of another reflection than the truth's first are left aside.
+    tensors : list of h5py.File
+        Results of several reflections, which are left aside too: no component is compared.
     truth : Truth
     """
 
     def __init__(self, results: Sequence[h5py.File], truth: Truth) -> None:
-        self.results, self.truth = [file for file in results if _of_peak(file, truth)], truth
+        self.tensors = [file for file in results if "entry_1/strain_xx" in file]
+        self.results, self.truth = [file for file in results if file not in self.tensors and _of_peak(file, truth)], truth
 
     def __getitem__(self, path: str) -> NDArray[Any] | None:
         return dataset(self.results, path)

@@ -22,6 +22,7 @@ from xcdi.artificial import (
 )
 from xcdi.artificial.compared import Compared
 from xcdi.artificial.pooling import raw_material
+from xcdi.artificial.score_origin import foreign
 from xcdi.artificial.verdict import Row, Skipped, Truth
 from xcdi.errors import XcdiError, suggest
 
@@ -93,6 +94,8 @@ def evidence(result_paths: Paths, truth_path: str | Path) -> dict[str, Any]:
 
 
 def _judged(seen: Compared, parts: list[str]) -> Iterator[Row | Skipped]:
+    if seen.tensors:
+        yield Skipped("strain tensor", "no tensor component is compared")
     suite = seen.truth.config.get("suite", "particle")
     if suite in SUITES:
         yield from SUITES[suite](seen.results, seen.truth)
@@ -112,7 +115,14 @@ def _compared(result_paths: Paths, truth_path: str | Path) -> Iterator[Compared]
         truth = stack.enter_context(_opened(truth_path))
         if "config" not in truth or "seed" not in truth:
             raise XcdiError(f"{truth_path}: holds no config and seed; expected the truth.h5 that 'xcdi simulate' wrote")
-        yield Compared(results, Truth(truth))
+        known = Truth(truth)
+        for path, file in zip(paths, results, strict=True):
+            differs = foreign(file, known)
+            if differs:
+                raise XcdiError(
+                    f"{truth_path}: this truth is of another experiment than {path}: {differs}; give the one beside its raw files"
+                )
+        yield Compared(results, known)
 
 
 def _opened(path: str | Path) -> Any:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from xcdi.cli.output import printable
 from xcdi.cli.tasks import Request, jobs_of, prepare, ready_folder
-from xcdi.jobs.job import MENDABLE, one_line
+from xcdi.jobs.bugs import caught
+from xcdi.jobs.job import Job
 
 __all__ = ["check"]
 
@@ -25,13 +24,12 @@ def check(request: Request) -> int:
     jobs = jobs_of(request, pipeline, chosen)
     width = max(len("settings"), *(len(printable(job.scan)) for job in jobs))
 
-    def looked(scan: str, look: Callable[[], str]) -> bool:
-        try:
-            print(f"{printable(scan):<{width}}  ok  {look()}")
-        except MENDABLE as error:
-            print(f"{printable(scan):<{width}}  wrong  {one_line(error)}")
-            return False
-        return True
+    def looked(job: Job) -> bool:
+        with caught(job) as trouble:
+            print(f"{printable(job.scan):<{width}}  ok  {plan(job)}")
+        for line in trouble:
+            print(f"{printable(job.scan):<{width}}  wrong  {line}")
+        return not trouble
 
-    good = [looked(job.scan, lambda job=job: plan(job)) for job in jobs]  # type: ignore[misc]
-    return 0 if all(good) else 2
+    wrong = [job for job in jobs if not looked(job)]
+    return 2 if wrong else 0

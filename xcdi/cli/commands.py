@@ -12,6 +12,8 @@ from xcdi import __version__
 
 __all__ = ["app"]
 
+PARAMETERS = "centre_row, centre_column, distance, in_plane, tilt_x, tilt_y"  # of kernels.calibration, which takes time to import
+
 app = typer.Typer(
     name="xcdi",
     add_completion=False,
@@ -64,7 +66,7 @@ Source = Annotated[Path, typer.Argument(help="file or folder that holds the scan
 Scans = Annotated[list[str] | None, typer.Argument(help="names of scans; none: every scan there is")]
 BeamlineName = Annotated[str, typer.Option(help="a name (xcdi show beamlines), or your own TOML file")]
 SettingsFile = Annotated[Path | None, typer.Option(help="TOML file with the pipeline's settings (xcdi show settings PIPELINE)")]
-Assignments = Annotated[list[str] | None, typer.Option("--set", help="one setting, as phasing.starts=5; may be repeated")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", help="one setting, as recipe.starts=5; may be repeated")]
 Out = Annotated[Path, typer.Option(help="folder of the results")]
 Chunk = Annotated[int, typer.Option(min=1, help="frames read at a time")]
 
@@ -203,7 +205,7 @@ def calibrate(
     file: Source,
     scan: str,
     beamline: BeamlineName = "",
-    keep: Annotated[list[str] | None, typer.Option(help="parameter that stays as it is; may be repeated")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help=f"what stays as it is: {PARAMETERS}; may be repeated")] = None,
     chunk: Chunk = 50,
 ) -> int:
     """Fit centre, distance and tilts of the detector to a scan of its arm through the direct beam."""
@@ -225,7 +227,7 @@ def show(
 
 @app.command()
 def plot(
-    results: Annotated[list[Path], typer.Argument(help="result files, or folders of simulated experiments")],
+    results: Annotated[list[Path], typer.Argument(help="result files, folders of them, or of simulated experiments")],
     out: Annotated[Path | None, typer.Option(help="folder of the pictures; none: beside each result")] = None,
 ) -> int:
     """Draw the pictures of result files."""

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from xcdi.errors import XcdiError
-
 __all__ = ["contents"]
 
 LINES = 500  # a file with a million groups is not a file to print
@@ -21,14 +19,11 @@ def contents(file: Path) -> Iterator[str]:
     Raises
     ------
     XcdiError
-        If it is no HDF5 file.
+        If it is absent, cut short, or no HDF5 file.
     """
-    import h5py
+    from xcdi.io.vetting import open_file
 
-    file.open("rb").close()  # an absent file says so itself
-    if not h5py.is_hdf5(file):
-        raise XcdiError(f"{file}: not an HDF5 file ({file.stat().st_size} bytes)")
-    with h5py.File(file, "r") as handle:
+    with open_file(file) as handle:
         for number, line in enumerate(_walk(handle, 0)):
             if number == LINES:
                 yield f"... and more; the first {LINES} lines are shown"

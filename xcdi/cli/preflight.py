@@ -8,7 +8,8 @@ from typing import Any
 from xcdi.cli.output import printable, shown_path
 from xcdi.cli.tasks import Request, jobs_of, prepare, ready_folder
 from xcdi.errors import XcdiError
-from xcdi.jobs.job import MENDABLE, Job, one_line
+from xcdi.jobs.bugs import caught
+from xcdi.jobs.job import Job
 
 __all__ = ["diagnose"]
 
@@ -33,11 +34,11 @@ def diagnose(request: Request, out: Path | None) -> int:
         ready_folder(out)
     good = []
     for job in jobs:
-        try:
+        with caught(job) as trouble:
             good.append(_told(job, pipeline, chosen, out))
-        except MENDABLE as error:
+        for line in trouble:
             good.append(False)
-            print(f"{printable(job.scan)}  failed  {one_line(error)}")
+            print(f"{printable(job.scan)}  failed  {line}")
     return 0 if all(good) else 1 if any(good) else 2
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from xcdi.cli.output import printable, result_line, shown_path, tally, telling
 from xcdi.cli.tasks import Request, jobs_of, prepare, ready_folder
 from xcdi.errors import XcdiError
-from xcdi.jobs.job import MENDABLE, Job, Outcome, one_line
+from xcdi.jobs.bugs import caught
+from xcdi.jobs.job import Job, Outcome
 
 __all__ = ["dry_run", "exit_status", "run"]
 
@@ -66,13 +67,12 @@ def dry_run(request: Request) -> int:
     failed = 0
     for job in jobs:
         start = f"  {printable(job.scan):<{width}}  "
-        try:
+        with caught(job) as trouble:
             todo = "there already" if is_done(job) else plan(replace(job, workers=request.threads))
-        except MENDABLE as error:
-            failed += 1
-            print(f"{start}cannot run  {one_line(error)}")
-        else:
             print(f"{start}{todo}  → {shown_path(job.output)}")
+        for line in trouble:
+            failed += 1
+            print(f"{start}cannot run  {line}")
     print(f"{len(jobs) - failed} could run, {failed} could not")
     return 0 if not failed else 2 if failed == len(jobs) else 1
 

@@ -20,6 +20,8 @@ def score(results: list[Path], truth: Path, json_file: str | None) -> int:
     """Print what is judged as a table, or as JSON; 0 if every figure meets its bar, else 1."""
     if json_file not in (None, STDOUT) and not Path(json_file).parent.is_dir():
         raise XcdiError(f"{json_file}: its folder does not exist; make it first")
+    for path in (*results, truth):
+        _whole(path)
     verdict = judge(results, truth)
     if not verdict.rows:
         raise XcdiError(f"nothing to judge: {_not_judged(verdict)}")
@@ -28,6 +30,14 @@ def score(results: list[Path], truth: Path, json_file: str | None) -> int:
         _write(Path(json_file), text + "\n")
     print(text if json_file == STDOUT else "\n".join([*lines(verdict.rows), *_rest(verdict), tally(verdict.rows)]))
     return 0 if all(row["pass"] for row in verdict.rows) else 1
+
+
+def _whole(path: Path) -> None:
+    """Refuse a file that cannot be opened, in the words of all our readers."""
+    from xcdi.io.vetting import open_file
+
+    if path.is_file():
+        open_file(path).close()
 
 
 def lines(rows: Sequence[Any]) -> list[str]:

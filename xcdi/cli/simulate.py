@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def simulate(order: Order) -> int:
             replay(aside, out, pace, _teller())
 
     artificial.simulate(order.name, order.out, order.profile, order.seed, order.variant, deliver=deliver, tell=_progress(), **options)
-    for line in _listed(order.out, names):
+    for line in [*_listed(order.out, names), *_reader(order)]:
         print(line)
     return 0
 
@@ -138,6 +139,16 @@ def _listed(out: Path, names: list[str]) -> list[str]:
         rows.append((shown_path(out / name), _frames(out, parts or [name]), f"{size / 1e6:9.2f} MB"))
     width = max(len(path) for path, *_ in rows)
     return [f"{path:<{width}}  {frames:>13}  {size}" for path, frames, size in rows]
+
+
+def _reader(order: Order) -> list[str]:
+    """Which beamline reads what was written; a catalogue has no frames."""
+    if order.name == "catalogue":
+        return []
+    with h5py.File(order.out / "truth.h5") as file:
+        written = json.loads(file["config"][()]).get("format", "eiger")
+    name = order.name if order.name != "particle" else "" if written == "eiger" else written
+    return [f"read it with --beamline demo{'_' if name else ''}{name}"]
 
 
 def _frames(out: Path, names: list[str]) -> str:

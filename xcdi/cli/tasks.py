@@ -58,9 +58,7 @@ def prepare(request: Request) -> tuple[ModuleType, Any]:
 def chosen_settings(request: Request, pipeline: ModuleType) -> Any:
     """The pipeline's settings: defaults, then the file, then every ``--set``."""
     chosen = settings_files.read(pipeline.Settings, request.settings) if request.settings else pipeline.Settings()
-    for assignment in request.assignments:
-        chosen = settings_files.override(chosen, assignment)
-    return chosen
+    return settings_files.override(chosen, *request.assignments)
 
 
 def jobs_of(request: Request, pipeline: ModuleType, chosen: Any) -> list[Job]:
@@ -79,14 +77,33 @@ def jobs_of(request: Request, pipeline: ModuleType, chosen: Any) -> list[Job]:
         "redo": request.redo,
     }
     if pipelines.reads_results(pipeline):
-        return [make_job(request.pipeline, [request.path, *map(Path, request.scans)], workers=request.threads, **common)]
+        return [make_job(request.pipeline, _results(request), workers=request.threads, **common)]
     scans = request.scans or experiments(request.path, request.beamline, pipeline, chosen)
     if not scans:
-        raise XcdiError(f"{request.path}: no scan for {request.pipeline} here, by beamline {request.beamline!r}")
+        raise XcdiError(f"{request.path}: no scan for {request.pipeline} here, by beamline {request.beamline!r}{_instead(request)}")
     twice = sorted({scan for scan in scans if scans.count(scan) > 1})
     if twice:
         raise XcdiError(f"scan {twice[0]!r} is named twice; name each once")
     return [make_job(request.pipeline, request.path, scan, beamline=request.beamline, chunk=request.chunk, **common) for scan in scans]
+
+
+def _instead(request: Request) -> str:
+    """What the files are, where they are no scans of this beamline."""
+    from xcdi.beamline import load_beamline
+    from xcdi.io.hints import hint
+
+    assert request.path is not None
+    return hint(request.path, load_beamline(request.beamline))
+
+
+def _results(request: Request) -> list[Path]:
+    """Result files that were named; a folder holds too much to guess which of its results belong together."""
+    assert request.path is not None
+    paths = [request.path, *map(Path, request.scans)]
+    folder = next((path for path in paths if path.is_dir()), None)
+    if folder is not None:
+        raise XcdiError(f"{folder}: is a folder; name the results that {request.pipeline} shall take, as {folder}/*_bcdi_strain.h5")
+    return paths
 
 
 def live_job(request: Request, pipeline: ModuleType, chosen: Any) -> Job:

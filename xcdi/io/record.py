@@ -108,6 +108,15 @@ def _dtype_name(values: Array) -> str:
 
 
 def _restored(data: h5py.Dataset, dtype: str) -> Array:
+    """Values as they were; an error that names file and dataset where they cannot be read."""
+    try:
+        return _read(data, dtype)
+    except (OSError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise XcdiError(f"{data.file.filename}: dataset {data.name!r} is damaged ({why}); copy the file again, or make it anew") from None
+
+
+def _read(data: h5py.Dataset, dtype: str) -> Array:
     if dtype == "object" or np.dtype(dtype).kind == "U":
         text = np.asarray(data.asstr()[()], dtype=object)
         return text if dtype == "object" else text.astype(dtype)

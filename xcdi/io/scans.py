@@ -12,6 +12,7 @@ import xarray as xr
 from xcdi.beamline import Beamline, load_beamline
 from xcdi.errors import XcdiError
 from xcdi.io.growing import finished
+from xcdi.io.hints import hint
 from xcdi.resolve import load_module
 from xcdi.schema import require
 
@@ -45,7 +46,12 @@ def open_scan(path: str | Path, scan: str, beamline: Beamline | str, *, frames_p
         If the scan is not there, or its files are not to be trusted; one line that says why.
     """
     home = _known(beamline)
-    return require(_format(home).open_scan(Path(path), scan, home, frames_per_chunk=frames_per_chunk), "counts", "valid", "frame_ok")
+    try:
+        found = _format(home).open_scan(Path(path), scan, home, frames_per_chunk=frames_per_chunk)
+    except XcdiError as error:
+        told = hint(Path(path), home, scan)
+        raise (XcdiError(f"{error}{told}") if told else error) from None
+    return require(found, "counts", "valid", "frame_ok")
 
 
 def list_scans(path: str | Path, beamline: Beamline | str) -> list[str]:

@@ -9,9 +9,9 @@ from threading import Event
 from types import ModuleType
 from typing import Any
 
-from xcdi.jobs import pipelines
+from xcdi.jobs import bugs, pipelines
 from xcdi.jobs.ahead import Ahead
-from xcdi.jobs.job import MENDABLE, Job, Outcome, one_line
+from xcdi.jobs.job import MENDABLE, Job, Outcome
 from xcdi.jobs.live import Update, publish, watch
 from xcdi.jobs.making import members, together
 from xcdi.jobs.one import run_job
@@ -54,12 +54,12 @@ def follow_scans(job: Job, *, stop: Event, **pace: Any) -> Generator[Update | Ou
 
 def _followed(job: Job, stop: Event, pace: dict[str, Any]) -> Iterator[Update | Outcome]:
     begin, summary = time.monotonic(), ""
-    try:
+    with bugs.caught(job) as trouble:
         for update in watch(job, stop=stop, **pace):
             summary = update.summary
             yield update
-    except MENDABLE as error:
-        yield Outcome(job.scan, "failed", time.monotonic() - begin, error=one_line(error))
+    if trouble:
+        yield Outcome(job.scan, "failed", time.monotonic() - begin, error=trouble[0])
     else:
         yield Outcome(job.scan, "done", time.monotonic() - begin, summary, str(job.output))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from xcdi.jobs import pipelines
-from xcdi.jobs.job import MENDABLE, Job, Outcome, one_line
+from xcdi.jobs import bugs, pipelines
+from xcdi.jobs.job import Job, Outcome
 from xcdi.jobs.lock import locked, remove_parts
 from xcdi.jobs.making import members
 from xcdi.jobs.origin import frames_of, is_done, origin, save
@@ -25,14 +25,12 @@ def run_job(job: Job) -> Outcome:
     -------
     Outcome
         ``"skipped"`` where the same result exists, ``"failed"`` with one line where the scan, its settings or
-        the machine do not allow it. A bug is not caught.
+        the machine do not allow it, or a bug does not; its traceback is kept in a file.
     """
     begin = time.perf_counter()
-    try:
-        with threads(job.workers):
-            return _run(job, begin)
-    except MENDABLE as error:
-        return Outcome(job.scan, "failed", time.perf_counter() - begin, error=one_line(error))
+    with bugs.caught(job) as trouble, threads(job.workers):
+        return _run(job, begin)
+    return Outcome(job.scan, "failed", time.perf_counter() - begin, error=trouble[0])
 
 
 def _run(job: Job, begin: float) -> Outcome:
@@ -48,6 +46,7 @@ def _run(job: Job, begin: float) -> Outcome:
         result = pipeline.run(*inputs, chosen, device=job.device, workers=job.workers)
         complete = all(scan.attrs.get("complete", True) for scan in inputs if hasattr(scan, "frame_ok"))
         seconds = time.perf_counter() - begin
+        bugs.traceback_file(job).unlink(missing_ok=True)  # of an earlier try
         save(result, job.output, made_from, frames=frames_of(inputs), complete=complete, seconds=seconds)
     table = pipeline.table(result) if hasattr(pipeline, "table") else ""
     return Outcome(job.scan, "done", time.perf_counter() - begin, pipeline.summary(result), str(job.output), table=table)

@@ -15,13 +15,21 @@ BLOCKS_HELD = 2  # per thread: as stored, and on the way to float
 
 
 def plan(job: Job) -> str:
-    """Say on one line what the job would read and the memory its blocks of frames take; reads no frame."""
+    """Say on one line what the job would read and the memory its blocks of frames take; reads no frame.
+
+    Raises
+    ------
+    XcdiError
+        If an input cannot be opened, or the pipeline's own ``ready(*inputs, settings)``, where it has one, refuses what it can
+        tell without frames.
+    """
     pipeline = pipelines.find(job.pipeline)
     chosen = pipelines.settings_of(job, pipeline)[0]
-    if pipelines.reads_results(pipeline):
-        open_inputs(job, pipeline, chosen)
-        return f"{len(job.results)} results"
     scans = open_inputs(job, pipeline, chosen)
+    if hasattr(pipeline, "ready"):
+        pipeline.ready(*scans, chosen)
+    if pipelines.reads_results(pipeline):
+        return f"{len(job.results)} result{'s' * (len(job.results) != 1)}"
     need = max(block_bytes(scan, job) for scan in scans)
     return f"{' and '.join(map(describe, scans))}, at least {_size(need)} for {job.workers} × {job.chunk} frames"
 

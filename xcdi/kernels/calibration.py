@@ -86,7 +86,10 @@ def calibrate(found: Array, views: Sequence[Camera], *, free: Sequence[str] = PA
     if unknown:
         raise ValueError(f"no parameter {unknown[0]!r}; there are {', '.join(PARAMETERS)}")
     if found.size <= len(free):
-        raise XcdiError(f"{len(found)} places of the direct beam for {len(free)} unknowns; measure at more angles or fix some")
+        raise XcdiError(
+            f"{len(found)} places of the direct beam for {len(free)} unknowns; measure at more angles, or keep some as they are"
+            f" (calibrate --keep {free[-1]})"
+        )
 
     def misfit(values: Array) -> Array:
         return (np.stack([direct_beam(with_parameters(view, free, values)) for view in views]) - found).ravel()
@@ -134,9 +137,10 @@ def _tell_apart(jacobian: Array, free: Sequence[str]) -> None:
     lengths = np.linalg.norm(jacobian, axis=0)
     blind = [name for name, length in zip(free, lengths, strict=True) if not length > 0]
     if blind:
-        raise XcdiError(f"the places of the direct beam do not depend on {blind[0]}; fix it")
+        raise XcdiError(f"the places of the direct beam do not depend on {blind[0]}; keep it as it is (calibrate --keep {blind[0]})")
     _, sizes, mixtures = np.linalg.svd(jacobian / lengths)
     if sizes[-1] * LARGEST_CONDITION < sizes[0]:
         weight = np.abs(mixtures[-1])
         names = [name for name, w in zip(free, weight, strict=True) if w > 0.3 * weight.max()]
-        raise XcdiError(f"the places of the direct beam cannot tell {', '.join(names)} apart; measure at other angles or fix one")
+        told = f"the places of the direct beam cannot tell {', '.join(names)} apart"
+        raise XcdiError(f"{told}; measure at other angles, or keep one (calibrate --keep {names[-1]})")

@@ -2,7 +2,8 @@
 
 Their phases differ, as each sees another component of the displacement; their amplitudes do not. An object and its twin,
 turned inside out and conjugated, have the same data, and a crystal with a centre of symmetry has the same amplitude either
-way. Four reflections tell by their phases: the G of any four are linearly dependent, and so are their phases.
+way. Four reflections tell by their phases: the G of any four are linearly dependent, and so are their phases. Where three of them
+lie in one plane that says nothing of the fourth.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from xcdi.backend import Array
 from xcdi.kernels import registration
 from xcdi.kernels.phasing.alignment import overlap
 
-__all__ = ["UNLIKE", "Hands", "choose_hands", "shift_onto"]
+__all__ = ["UNLIKE", "Hands", "choose_hands", "shift_onto", "stated_hands"]
 
 UNLIKE = 0.7  # of the residual of the next best hands, below which those that are chosen are certain
 FINER = 50  # parts of a voxel to which a shift is found
@@ -31,14 +32,20 @@ class Hands(NamedTuple):
     twin : bool array, shape (n,)
         The first is never turned: all of them together may be.
     by : str
-        ``"amplitude"``, ``"phase"``, ``"user"``, or ``"guess"``, where either hand fits.
+        ``"amplitude"``, ``"phase"``, ``"user"``, or ``"guess"``, where either hand of some fits.
     ratio : float
         Residual of the phases over that of the next best choice; NaN where phases were not asked.
+    undecided : bool array, shape (n,)
+        Which of them fit the first either way.
+    denied : bool
+        The user states what amplitude or phases speak against.
     """
 
     twin: Array
     by: str
     ratio: float
+    undecided: Array
+    denied: bool = False
 
 
 def shift_onto(amplitude: Array, reference: Array) -> tuple[Array, float]:
@@ -78,7 +85,8 @@ def choose_hands(likeness: Array, g: Array, gradients: Array, weight: Array) -> 
     Notes
     -----
     Where the amplitudes differ by :data:`xcdi.kernels.registration.AMBIGUOUS` they decide. The rest is chosen together by what of the
-    gradients no distortion explains: :math:`\min \sum |(1 - G G^+)\nabla\phi|^2` over all choices.
+    gradients no distortion explains: :math:`\min \sum |(1 - G G^+)\nabla\phi|^2` over all choices. One is undecided where the best
+    choice that turns it over leaves nearly as little.
     """
     likeness, g = np.asarray(likeness, dtype=float), np.asarray(g, dtype=float)
     clear = np.abs(likeness[:, 0] - likeness[:, 1]) >= registration.AMBIGUOUS
@@ -86,17 +94,36 @@ def choose_hands(likeness: Array, g: Array, gradients: Array, weight: Array) -> 
     guess = likeness[:, 1] > likeness[:, 0]
     guess[0] = False
     if clear.all():
-        return Hands(guess, "amplitude", float("nan"))
+        return Hands(guess, "amplitude", float("nan"), ~clear)
     if len(g) <= g.shape[1]:
-        return Hands(guess, "guess", float("nan"))
-    choices = [np.array(hands) for hands in product(*((own,) if sure else (False, True) for own, sure in zip(guess, clear, strict=True)))]
+        return Hands(guess, "guess", float("nan"), ~clear)
+    choices = np.array(
+        [np.array(hands) for hands in product(*((own,) if sure else (False, True) for own, sure in zip(guess, clear, strict=True)))]
+    )
     left = _residuals(choices, g, gradients, weight)
-    best, second = np.argsort(left)[:2]
-    ratio = float(np.sqrt(left[best] / left[second])) if left[second] > 0 else 1.0
-    return Hands(choices[best], "phase" if ratio < UNLIKE else "guess", ratio)
+    best = int(left.argmin())
+    turned = [left[choices[:, k] != choices[best, k]].min(initial=np.inf) for k in range(len(g))]  # what is clear is never turned
+    ratios = np.array([_ratio(left[best], other) for other in turned])
+    undecided = ratios >= UNLIKE
+    return Hands(choices[best], "guess" if undecided.any() else "phase", float(ratios.max()), undecided)
 
 
-def _residuals(choices: list[Array], g: Array, gradients: Array, weight: Array) -> Array:
+def stated_hands(twins: Array, likeness: Array, g: Array, gradients: Array, weight: Array) -> Hands:
+    """Hands that the user states, and what amplitude and phases say of them; arrays as in :func:`choose_hands`."""
+    found = choose_hands(likeness, g, gradients, weight)
+    twins = np.asarray(twins, dtype=bool)
+    denied = bool(((twins != found.twin) & ~found.undecided).any())
+    if found.by != "amplitude" and len(g) > np.shape(g)[1]:  # they may be undecided against the first, and not among themselves
+        denied = denied or _ratio(*_residuals(np.array([found.twin, twins]), np.asarray(g, dtype=float), gradients, weight)) < UNLIKE
+    return found._replace(twin=twins, by="user", denied=denied)
+
+
+def _ratio(best: float, other: float) -> float:
+    """Root of a residual over another, 1 where both are nothing."""
+    return float(np.sqrt(best / other)) if other > 0 else 1.0
+
+
+def _residuals(choices: Array, g: Array, gradients: Array, weight: Array) -> Array:
     """Weighed squares of the gradients that no distortion explains, for every choice of hands."""
     n = len(g)
     unit = g / np.linalg.norm(g, axis=1, keepdims=True)

@@ -208,7 +208,7 @@ def boundary_slices(crystal: xr.Dataset, events: xr.Dataset) -> Figure:
         (across,) = {"x", "y", "z"} - {up, right}
         plane = labels.sel({across: 0.0}, method="nearest").transpose(up, right)
         pale = plane.where(plane > 0)
-        style.image(ax, pale, style.LOOKS["grain"], style.limits(labels.values, "labels")).set_alpha(0.35)
+        style.pale(style.image(ax, pale, style.LOOKS["grain"], style.limits(labels.values, "labels")), 0.35)
         _coloured_lines(ax, plane, counts)
         ax.set(xlabel=f"${right}$ (nm)", ylabel=f"${up}$ (nm)", title=strain.SEEN[up, right])
         ax.locator_params(nbins=4)

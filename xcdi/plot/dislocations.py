@@ -18,6 +18,8 @@ from xcdi.plot.particle import box, cropped, grade_text, hatched
 __all__ = ["CHARGES", "Piercings", "inside", "on_slice", "piercings", "summary"]
 
 CHARGES = {1: "#d55e00", -1: "#0072b2"}
+WAYS = {1: "anticlockwise", -1: "clockwise"}
+WHERE = {True: "inside a grain", False: "boundary or surface"}
 TURNS = {1: r"$\circlearrowleft$", -1: r"$\circlearrowright$"}
 
 
@@ -65,7 +67,7 @@ def inside(crystal: xr.Dataset, table: xr.Dataset, ax: Axes3D | None = None, *, 
     ax.view_init(*view, vertical_axis="y")
     hatched(ax, crystal)
     ax.set_title("\n".join(filter(None, [grade_text(crystal), summary(table)])))
-    ax.legend(handles=_key(), loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=3, handlelength=1.6, columnspacing=1.0)
+    ax.legend(handles=_key(table), loc="upper left", bbox_to_anchor=(0.0, 0.0), ncols=2, handlelength=1.6, columnspacing=1.0)
     return ax
 
 
@@ -94,16 +96,22 @@ def on_slice(
     Returns
     -------
     Axes
-        Curved arrows show the turn on which the displacement along G gains: large inside grains, small on boundaries and surface.
+        Curved arrows show the turn on which the displacement along G gains: large inside grains, small on boundaries and surface;
+        the legend has those that there are.
     """
-    ax = strain.plane(crystal, ax, name=name, seen=seen, at=at)
+    made = style.own_axes(ax, 4.4, 4.3)
+    if ax is None:
+        style.host(made).set_layout_engine("compressed")
+    ax = strain.plane(crystal, made, name=name, seen=seen, at=at)
     there = piercings(table, seen, at)
     for turn, mark in TURNS.items():
         for bulk, size in ((False, 40), (True, 190)):
             which = (there.turn == turn) & (there.bulk == bulk)
-            for colour, thick in (("white", 2.6), (CHARGES[turn], 0.5)):
+            for colour, thick, label in (("white", 2.6, None), (CHARGES[turn], 0.5, f"$u_G$ gains {WAYS[turn]}, {WHERE[bulk]}")):
                 look: dict[str, Any] = {"marker": mark, "s": size, "color": colour, "edgecolors": colour, "linewidths": thick, "zorder": 5}
-                ax.scatter(there.right[which], there.up[which], **look)
+                ax.scatter(there.right[which], there.up[which], label=label if which.any() else None, **look)
+    if there.turn.size:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), handletextpad=0.2)
     return ax
 
 
@@ -172,7 +180,13 @@ def _nodes(table: xr.Dataset, k: int) -> np.ndarray:
     return np.concatenate([nodes, nodes[:1]]) if loop else nodes
 
 
-def _key() -> list[Line2D]:
-    """What the colours and widths mean."""
-    plus, minus = (Line2D([], [], color=CHARGES[turn], lw=2.6, label=text) for turn, text in ((1, "charge +1"), (-1, "charge −1")))
-    return [plus, minus, Line2D([], [], color="0.55", lw=0.9, label="boundary, surface")]
+def _key(table: xr.Dataset) -> list[Line2D]:
+    """What the colours and widths mean, of the lines that there are."""
+    bulk, sign = _bulk(table), np.sign(table["charge"].values)
+    looks: dict[bool, dict[str, Any]] = {True: {"lw": 2.6}, False: {"lw": 0.9, "alpha": 0.45}}
+    return [
+        Line2D([], [], color=CHARGES[turn], label=f"charge {turn:+d}, {WHERE[inner]}".replace("-", "−"), **looks[inner])
+        for inner in (True, False)
+        for turn in CHARGES
+        if np.any((bulk == inner) & (sign == turn))
+    ]

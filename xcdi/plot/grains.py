@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from xcdi.errors import SchemaError
-from xcdi.plot import reading, strain, style
+from xcdi.plot import particle, reading, strain, style
 
 __all__ = ["EDGES", "graph", "graphs", "table"]
 
@@ -30,9 +30,10 @@ class Edge(NamedTuple):
 
 EDGES = {
     "misorientation": Edge("misorientation (mrad)", "YlOrRd", 1e3),
-    "phase_jump": Edge("phase jump (rad)", "twilight", 1.0, (-np.pi, np.pi)),
+    "phase_jump": Edge("phase jump (rad)", "twilight_shifted", 1.0, (-np.pi, np.pi)),
     "dip": Edge("dip of the amplitude", "YlOrRd", 1.0, (0.0, 1.0)),
 }
+WIDTH = "width of a line: area"
 THIN, THICK = 1.2, 7.0  # points: the smallest and the largest boundary
 
 
@@ -74,7 +75,7 @@ def graph(
     ax = style.own_axes(ax, 4.6, 3.9)
     between = _limits(boundaries, name)
     _draw(ax, crystal, grains, boundaries, name, seen, between)
-    style.colour_bar([ax], _colours(name), between, EDGES[name].label, pad=0.02)
+    style.colour_bar([ax], _colours(name), between, f"{EDGES[name].label}\n{WIDTH}", pad=0.02)
     style.scale_bar(ax)
     ax.set_title(strain.grade_text(crystal), fontsize=9, color=style.EVENT)
     return ax
@@ -83,13 +84,18 @@ def graph(
 @style.paper()
 def graphs(crystal: xr.Dataset, grains: xr.Dataset, boundaries: xr.Dataset, *, name: str = "misorientation") -> Figure:
     """The graph of :func:`graph` along the beam, from the side and from above, in one colour scale."""
-    made = style.figure(style.DOUBLE, 2.9)
-    row = made.subplots(1, 3)
+    around = particle.cropped(crystal)
+    wide = [particle.extent(around, right) for _, right in strain.PLANES]
+    tall = max(particle.extent(around, up) for up, _ in strain.PLANES) * 4.6 / sum(wide)
+    made = style.figure(style.DOUBLE, tall + 0.75 + 0.2 * bool(strain.grade_text(crystal)))
+    made.set_layout_engine("compressed", w_pad=0.05, h_pad=0.03, hspace=0.0, wspace=0.0)
+    row = made.subplots(1, 3, width_ratios=wide)
     between = _limits(boundaries, name)
     for ax, plane in zip(row, strain.PLANES, strict=True):
         _draw(ax, crystal, grains, boundaries, name, plane, between)
         ax.set_title(strain.SEEN[plane])
-    style.colour_bar(list(row), _colours(name), between, EDGES[name].label, pad=0.01, aspect=18, shrink=0.62)
+    style.level(row)
+    style.colour_bar(list(row), _colours(name), between, f"{EDGES[name].label}\n{WIDTH}", pad=0.015, aspect=13)
     style.scale_bar(row[0])
     if strain.grade_text(crystal):
         made.suptitle(strain.grade_text(crystal), fontsize=10, color=style.EVENT)
@@ -100,14 +106,15 @@ def graphs(crystal: xr.Dataset, grains: xr.Dataset, boundaries: xr.Dataset, *, n
 def table(grains: xr.Dataset, boundaries: xr.Dataset) -> Figure:
     """What is known of the grains and of the boundaries, with errors: two tables, one above the other."""
     count = (grains.sizes["grain"], boundaries.sizes["boundary"])
-    made = style.figure(style.DOUBLE, 0.75 + 0.22 * (sum(count) + 4))
-    above, below = made.subplots(2, 1, height_ratios=[count[0] + 2, count[1] + 2])
+    made = style.figure(style.DOUBLE, 0.75 + 0.22 * (sum(count) + 2 * HEAD))
+    above, below = made.subplots(2, 1, height_ratios=[count[0] + HEAD, count[1] + HEAD])
     _table(above, "grains", [str(int(k)) for k in grains.grain.values], grains, GRAIN_COLUMNS)
     names = [f"{int(i)}–{int(j)}" for i, j in zip(boundaries.i.values, boundaries.j.values, strict=True)]
     _table(below, "boundaries", names, boundaries, BOUNDARY_COLUMNS)
     return made
 
 
+HEAD = 1.9  # height of the head of a table, which has two lines, in rows
 GRAIN_COLUMNS = {
     "volume\n(µm³)": ("volume_nm3", 1e-9),
     "surface\n(µm²)": ("surface_nm2", 1e-6),
@@ -154,7 +161,7 @@ def _draw(
     (across,) = {"x", "y", "z"} - set(seen)
     plane = labels.sel({across: 0.0}, method="nearest").transpose(*seen)
     drawn = style.image(ax, plane.where(plane > 0), style.LOOKS["grain"], style.limits(labels.values, "labels"))
-    drawn.set_alpha(0.35)
+    style.pale(drawn, 0.35)
     strain.grain_lines(ax, plane, width=0.6)
     right, up = ("xyz".index(axis) for axis in (seen[1], seen[0]))
     nodes = {int(k): place[[right, up]] for k, place in zip(grains.grain.values, grains.centroid.values, strict=True)}
@@ -210,6 +217,8 @@ def _table(ax: Axes, title: str, names: list[str], rows: xr.Dataset, columns: Ma
     )
     made.auto_set_font_size(False)
     made.set_fontsize(8)
+    for (row, _), cell in made.get_celld().items():
+        cell.set_height(cell.get_height() * (HEAD if row == 0 else 1.0))
 
 
 def _widths(heads: list[str], cells: list[list[str]]) -> list[float]:
@@ -225,7 +234,7 @@ def _number(rows: xr.Dataset, name: str, scale: float, k: int) -> str:
     if not np.isfinite(value):
         return "—"
     if not (np.isfinite(error) and error > 0):
-        return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
+        return f"{value:#.3g}".rstrip(".").replace("-", "\N{MINUS SIGN}") if value else "0"
     power = int(np.floor(np.log10(error)))
     digits = max(0, (1 if error < 2 * 10.0**power else 0) - power)
     return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "\N{MINUS SIGN}")

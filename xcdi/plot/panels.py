@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 MAP_BAR, SLICE_BAR = 0.21, 0.165  # shares of the width that the pictures of a map and of a crystal give to their colour bars
+ALONG_G = {name: f"{name} along $G$" for name in ("strain", "displacement")}
 COUNTS = style.Look("counts", "magma")
 BLUE = style.OKABE_ITO[0]
 
@@ -113,7 +114,7 @@ def grains(row: Sequence[Axes], crystal: xr.Dataset) -> None:
         (across,) = {"x", "y", "z"} - {up, right}
         plane = labels.sel({across: 0.0}, method="nearest").transpose(up, right)
         drawn = style.image(ax, plane.where(plane > 0), style.LOOKS["grain"], between)
-        drawn.set_alpha(0.75)
+        style.pale(drawn, 0.75)
         strain.grain_lines(ax, plane)
         ax.set(xlabel=f"${right}$ (nm)", ylabel=f"${up}$ (nm)")
         ax.set_title(f"grains {strain.SEEN[up, right]}", loc="left")
@@ -125,7 +126,7 @@ def grains(row: Sequence[Axes], crystal: xr.Dataset) -> None:
 def crystal_slice(ax: Axes, crystal: xr.Dataset, name: str, seen: tuple[str, str] = ("y", "x")) -> None:
     """One plane of one quantity; of a symmetric one the colours reach to its largest value in all but a thousandth of the voxels."""
     strain.plane(crystal, ax, name=name, seen=seen)
-    ax.set_title(f"{name} {strain.SEEN[seen]}", loc="left")
+    ax.set_title(f"{ALONG_G.get(name, name)}, seen {strain.SEEN[seen]}", loc="left")
     ax.yaxis.labelpad = 0
     if style.LOOKS[name].kind == "symmetric":
         inside = crystal[name].values[crystal["support"].values]

@@ -12,7 +12,8 @@ from mpl_toolkits.mplot3d import Axes3D
 from xcdi.plot import reading, style
 from xcdi.plot.style import LOOKS
 
-__all__ = ["box", "cropped", "extent", "grade_text", "grain_lines", "grain_numbers", "grain_segments", "hatched", "label", "thousandths"]
+__all__ = ["box", "cropped", "extent", "from_mean", "grade_text", "grain_lines", "grain_numbers", "grain_segments", "hatched", "label"]
+__all__ += ["levelled", "thousandths"]
 
 
 def grade_text(dataset: xr.Dataset) -> str:
@@ -21,11 +22,11 @@ def grade_text(dataset: xr.Dataset) -> str:
     Examples
     --------
     >>> grade_text(xr.Dataset(attrs={"grade": "unreliable"}))
-    'UNRELIABLE reconstruction: do not read numbers from this map'
+    'UNRELIABLE reconstruction: read no numbers from it'
     """
     grade = dataset.attrs.get("grade", "good")
     return {
-        "unreliable": "UNRELIABLE reconstruction: do not read numbers from this map",
+        "unreliable": "UNRELIABLE reconstruction: read no numbers from it",
         "limited": "limited reconstruction: its starts or its fit leave doubts, read it with its errors",
     }.get(grade, "")
 
@@ -59,6 +60,29 @@ def cropped(crystal: xr.Dataset, margin: int = 2) -> xr.Dataset:
         there = np.flatnonzero(crystal["support"].any([d for d in ("z", "y", "x") if d != dim]).values)
         box[dim] = slice(max(0, there[0] - margin), there[-1] + margin + 1)
     return crystal.isel(box)
+
+
+def from_mean(phase: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return a phase less its mean, within half a turn: the offset of the phase of an object means nothing.
+
+    Examples
+    --------
+    >>> from_mean(np.array([3.0, 3.2, np.nan]), np.ones(3)).round(2).tolist()
+    [-0.1, 0.1, nan]
+    """
+    turn = np.exp(1j * phase)
+    mean: np.complexfloating = np.nansum(weight * turn)
+    return np.asarray(np.angle(turn * np.exp(-1j * np.angle(mean))))
+
+
+def levelled(crystal: xr.Dataset) -> xr.Dataset:
+    """Return the crystal, its phase with the mean, weighted by the amplitude, taken off."""
+    if "phase" not in crystal:
+        return crystal
+    weight = xr.ones_like(crystal["phase"])
+    for name in ("amplitude", "support"):
+        weight = weight * crystal[name] if name in crystal else weight
+    return crystal.assign(phase=crystal["phase"].copy(data=from_mean(crystal["phase"].values, weight.values)))
 
 
 def extent(crystal: xr.Dataset, dim: str) -> float:

@@ -9,15 +9,18 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from xcdi.plot import reading, style
+from xcdi.plot.particle import grade_text, hatched
 
 __all__ = ["draw_peak", "log_image", "name_axes", "overlaps", "peak_slices", "prtf", "residuals", "rocking_curve", "starts", "trusted"]
 
 CUTS = (("y", "x", "frame"), ("frame", "x", "y"), ("frame", "y", "x"))  # (up, right, across)
 WORDS = {"frame": "rocking", "y": "detector $y$", "x": "detector $x$"}
+BEYOND = "≤ "  # before a resolution that the data limit, not the curve
 STYLES = {True: ("o", "#0072b2", "kept"), False: ("x", "0.45", "dropped")}
 
 
@@ -77,7 +80,8 @@ def rocking_curve(peak: xr.Dataset, ax: Axes | None = None) -> Axes:
     where = peak["rocking"].values if known else np.arange(total.size)
     ax.errorbar(where, total, np.sqrt(np.maximum(total, 1)), fmt="o-", ms=3, lw=0.9, color="#0072b2", ecolor="0.6", elinewidth=0.8)
     ax.set(yscale="log" if total.max() > 0 else "linear", xlabel="rocking angle (deg)" if known else "frame", ylabel="counts in the box")
-    ax.set_title(f"$d$ = {peak.attrs['d_spacing_nm']:.4g} nm" if "d_spacing_nm" in peak.attrs else "")
+    if "d_spacing_nm" in peak.attrs:
+        ax.set_title(f"$d$ = {peak.attrs['d_spacing_nm']:.4g} nm in the middle of the box")
     return ax
 
 
@@ -101,7 +105,7 @@ def starts(phased: xr.Dataset) -> Figure:
         made = style.figure(style.SINGLE * 1.35, 3.2)
         residuals(phased, made.subplots())
         return made
-    made = style.figure(style.DOUBLE, 3.3)
+    made = style.figure(style.DOUBLE, 3.7)
     left, right = made.subplots(1, 2, width_ratios=[1.15, 1.0])
     overlaps(phased, left)
     residuals(phased, right)
@@ -156,41 +160,47 @@ def residuals(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Kept starts are filled circles, dropped ones crosses; dotted is what photon noise alone would give.
+        Kept starts are filled circles, dropped ones crosses; dotted is what photon noise alone would give. What else is to be
+        known is said in the legend below.
     """
     ax = style.own_axes(ax)
     every = np.ravel(reading.shown(phased, "residual").values)
     carried = np.isfinite(every)
     residual, kept = every[carried], _of_start(phased, "kept", True, every.size).astype(bool)[carried]
+    _ranked(ax, residual, kept)
+    noise = reading.value(phased, "residual_noise")
+    if noise is not None:
+        ax.axhline(noise, color="0.4", ls=":", lw=1, label="photon noise")
+    top = max(float(residual.max()), noise or 0.0)
+    ax.set(xlabel="start, best first", ylabel="residual", ylim=(0, 1.1 * top), xlim=(0.3, residual.size + 0.7))
+    if not carried.all():
+        ax.plot([], [], ls="", label=f"{np.count_nonzero(~carried)} starts were not carried on")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if kept.any() and not kept.all():
+        _gap(ax, residual, kept)
+    ax.set_title(_verdict(phased), color=style.EVENT if grade_text(phased) else "black")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2, columnspacing=1.0, handletextpad=0.4)
+    return ax
+
+
+def _ranked(ax: Axes, residual: np.ndarray, kept: np.ndarray) -> None:
+    """Every residual over its rank."""
     order = np.argsort(residual)
     rank = np.arange(1, residual.size + 1)
     for good, (marker, colour, word) in STYLES.items():
         chosen = kept[order] == good
         ax.plot(rank[chosen], residual[order][chosen], marker, color=colour, ms=6, mew=1.4, label=f"{word} ({chosen.sum()})", ls="")
-    noise = reading.value(phased, "residual_noise")
-    if noise is not None:
-        ax.axhline(noise, color="0.4", ls=":", lw=1, label="photon noise")
-    ax.set(xlabel="start, best first", ylabel="residual", ylim=(0, 1.1 * float(residual.max())), xlim=(0.3, residual.size + 0.7))
-    if not carried.all():
-        style.note(ax, f"{np.count_nonzero(~carried)} starts were not carried on", where="lower left")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _gap(ax, residual, kept)
-    ax.set_title(_verdict(phased))
-    ax.legend(loc="lower right")
-    return ax
 
 
 def _gap(ax: Axes, residual: np.ndarray, kept: np.ndarray) -> None:
     """Shade between the worst residual that was kept and the best that was dropped, where all kept ones are better."""
-    if kept.all() or not kept.any():
-        return
     last, first = float(residual[kept].max()), float(residual[~kept].min())
     if last < first:
         ax.axhspan(last, first, color="0.93", lw=0, zorder=0)
         word = f"gap {100 * (first / last - 1):.2g} %"
         ax.text(0.02, (last + first) / 2, word, transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
     else:
-        style.note(ax, "dropped ones fit as well, but look different", where="lower left")
+        ax.plot([], [], ls="", label="dropped ones fit as well,\nbut look different")
 
 
 def _order(phased: xr.Dataset) -> np.ndarray:
@@ -220,42 +230,63 @@ def prtf(phased: xr.Dataset, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        A triangle below each curve that falls through 1/e marks where it does.
+        A triangle below each curve that falls through 1/e marks where it does. Of one that stays above it the resolution is no
+        coarser than the number, which is that of the data. An unreliable object has none, and is hatched.
     """
     ax = style.own_axes(ax)
     curve = reading.shown(phased, "prtf")
     q = curve[curve.dims[0]].values
     _fall(ax, q, curve.values, label="shells" if "prtf_axis" in phased else None, color="black", marker="o", ms=3, lw=1.6)
     if "prtf_axis" in phased:
-        along = phased["prtf_axis"].transpose("direction", ...)
-        for k, values in enumerate(along.values):
-            _fall(ax, q, values, label=_direction(phased, k), color=style.OKABE_ITO[k], lw=1.2)
-        ax.legend(loc="lower left")
+        _along(ax, q, phased)
     ax.axhline(np.exp(-1), color="0.4", ls="--", lw=1)
     ax.text(float(q[-1]), np.exp(-1), "1/e", ha="right", va="bottom", color="0.3")
-    ax.set(xlabel="$q$ from the peak (nm$^{-1}$)", ylabel="PRTF", ylim=(0, 1.05))
+    top = max(np.nanmax(line.get_ydata(), initial=1.0) for line in ax.lines)
+    ax.set(xlabel="$q$ from the peak (nm$^{-1}$)", ylabel="PRTF", ylim=(0, 1.05 * top))
+    ax.set_title(grade_text(phased), color=style.EVENT)
+    hatched(ax, phased)
     return ax
 
 
-def _fall(ax: Axes, q: np.ndarray, values: np.ndarray, **look: Any) -> None:
-    """One curve, and a triangle where it first falls through 1/e."""
-    ax.plot(q, values, **look)
+def _along(ax: Axes, q: np.ndarray, phased: xr.Dataset) -> None:
+    """The curve of every direction, and the legend that gives their resolutions."""
+    for k, values in enumerate(phased["prtf_axis"].transpose("direction", ...).values):
+        line = _fall(ax, q, values, color=style.OKABE_ITO[k], lw=1.2)
+        line.set_label(_direction(phased, k, values))
+    legend = ax.legend(loc="lower left", ncols=2, alignment="left", framealpha=0.9, frameon=True, edgecolor="none", title_fontsize=8.5)
+    if any(BEYOND in text.get_text() for text in legend.get_texts()):
+        legend.set_title(f"{BEYOND}above 1/e as far as the data reach")
+    legend.set_zorder(5)
+
+
+def _fall(ax: Axes, q: np.ndarray, values: np.ndarray, **look: Any) -> Line2D:
+    """One curve, joined where it is not known, and a triangle where it first falls through 1/e."""
     known = np.isfinite(values)
-    below = np.flatnonzero(known & (values < np.exp(-1)))
-    before = np.flatnonzero(known[: below[0]]) if len(below) else below
-    if len(before):
-        i, j = before[-1], below[0]
-        here = q[i] + (q[j] - q[i]) * (values[i] - np.exp(-1)) / (values[i] - values[j])
+    q, values = q[known], values[known]
+    (line,) = ax.plot(q, values, **look)
+    j = _crossing(values)
+    if j:
+        here = q[j - 1] + (q[j] - q[j - 1]) * (values[j - 1] - np.exp(-1)) / (values[j - 1] - values[j])
         ax.plot([here], [np.exp(-1)], marker="v", color=look["color"], ms=7, mec="white", ls="", zorder=5)
+    return line
 
 
-def _direction(phased: xr.Dataset, k: int) -> str:
-    """Name of a direction, with the resolution along it."""
+def _crossing(values: np.ndarray) -> int:
+    """Number of the first value below 1/e after one above it, or 0 if there is none."""
+    above = values >= np.exp(-1)
+    falls = np.flatnonzero(above[:-1] & ~above[1:])
+    return int(falls[0]) + 1 if falls.size else 0
+
+
+def _direction(phased: xr.Dataset, k: int, values: np.ndarray) -> str:
+    """Name of a direction, with the resolution along it where the object has one and the curve is ever above 1/e."""
     known = phased.coords.get("direction")
     name = str(known.values[k]) if known is not None else str(k)
-    if "resolution_nm" in phased and np.isfinite(phased["resolution_nm"].values[k]):
-        return f"{name}: {float(phased['resolution_nm'].values[k]):.3g} nm"
-    return name
+    length = reading.value(phased, "resolution_nm", k)
+    values = values[np.isfinite(values)]
+    if length is None or phased.attrs.get("grade") == "unreliable" or not np.any(values >= np.exp(-1)):
+        return name
+    return f"{name}: {'' if _crossing(values) else BEYOND}{length:.3g} nm"
 
 
 def _verdict(phased: xr.Dataset) -> str:
@@ -263,8 +294,9 @@ def _verdict(phased: xr.Dataset) -> str:
     words = []
     if "grade" in phased.attrs:
         words.append(str(phased.attrs["grade"]))
-    if "agreement" in phased.attrs:
-        words.append(f"agreement {float(phased.attrs['agreement']):.3f}")
+    agreement = reading.value(phased, "agreement")
+    if agreement is not None:
+        words.append(f"agreement {agreement:.3f}")
     return ", ".join(words)
 
 

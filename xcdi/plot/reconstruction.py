@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xcdi.plot import phasing, reading, style
+from xcdi.plot.particle import from_mean, grade_text, hatched
 from xcdi.plot.style import LOOKS, Look
 
 __all__ = ["errors", "intensity", "predicted", "slices"]
@@ -29,7 +30,8 @@ def slices(phased: xr.Dataset) -> Figure:
     Returns
     -------
     Figure
-        Each row has one scale; the phase runs over one turn and is grey outside the support.
+        Each row has one scale; the phase, less its mean, runs over one turn and is grey outside the support. An unreliable
+        object is hatched.
 
     Examples
     --------
@@ -41,7 +43,8 @@ def slices(phased: xr.Dataset) -> Figure:
     rho = _placed(phased, reading.shown(phased, "rho"))
     inside = _placed(phased, phased["support"].astype(bool)) if "support" in phased else rho != 0
     around = _around(inside)
-    modulus, phase = (rho.copy(data=part(rho.values)) for part in (np.abs, np.angle))
+    modulus = rho.copy(data=np.abs(rho.values))
+    phase = rho.copy(data=from_mean(np.angle(rho.values), (modulus * inside).values))
     modulus, phase = modulus.isel(around), phase.where(inside).isel(around)
     rows = [
         (modulus, LOOKS["amplitude"]._replace(label=r"$|\rho|$ (arb. units)"), style.limits(modulus.values, "positive")),
@@ -69,7 +72,7 @@ def errors(phased: xr.Dataset) -> Figure:
             rows.append((volume, Look(label, "viridis"), style.limits(volume.values, "positive")))
     if "phase_error" not in phased:
         reading.shown(phased, "phase_error")
-    return _rows(phased, rows, title=_in_nm(phased))
+    return _rows(phased, rows, title="\n".join(filter(None, [grade_text(phased), _in_nm(phased)])))
 
 
 @style.paper()
@@ -146,7 +149,7 @@ def _rows(phased: xr.Dataset, rows: list[tuple[xr.DataArray, Look, tuple[float, 
     first = rows[0][0]
     wide = [_length(first, right) for _, right, _ in PLANES]
     tall = max(_length(first, up) for up, _, _ in PLANES) * 4.9 / sum(wide)
-    made = style.figure(style.DOUBLE, len(rows) * (tall + 0.1) + 0.75 + 0.2 * bool(title))
+    made = style.figure(style.DOUBLE, len(rows) * (tall + 0.1) + 0.75 + 0.2 * len(title.splitlines()))
     made.set_layout_engine("compressed", w_pad=0.05, h_pad=0.03, hspace=0.0, wspace=0.0)
     grid = made.subplots(len(rows), 3, squeeze=False, width_ratios=wide)
     unit = "nm" if "voxel_basis" in phased else "voxel"
@@ -154,14 +157,18 @@ def _rows(phased: xr.Dataset, rows: list[tuple[xr.DataArray, Look, tuple[float, 
         for ax, (up, right, across) in zip(row, PLANES, strict=True):
             plane = volume.isel({across: int(np.argmin(np.abs(volume[across].values)))}).transpose(up, right)
             style.image(ax, plane, look, between)
+            hatched(ax, phased)
             ax.set_ylabel(f"${up}$ ({unit})")
             ax.locator_params(nbins=4)
-        made.colorbar(row[0].images[0], ax=list(row), label=look.label, pad=0.01, aspect=18)
+        style.level(row)
+        bar = made.colorbar(row[0].images[0], ax=list(row), label=look.label, pad=0.01, aspect=18)
+        if look.kind == "cyclic":
+            style.turn_ticks(bar)
     for above, below, (_, right, across) in zip(grid[0], grid[-1], PLANES, strict=True):
         above.set_title(f"across ${across}$")
         below.set_xlabel(f"${right}$ ({unit})")
     if title:
-        made.suptitle(title, fontsize=10)
+        made.suptitle(title, fontsize=10, color=style.EVENT if grade_text(phased) else "black")
     return made
 
 
@@ -187,9 +194,10 @@ def _around(inside: xr.DataArray) -> dict[str, slice]:
 
 
 def _words(phased: xr.Dataset) -> str:
-    """Grade and coherence, as far as they are known."""
-    known = [f"grade: {phased.attrs['grade']}"] if "grade" in phased.attrs else []
-    return ", ".join(known + ([f"coherence: {phased.attrs['coherence']}"] if phased.attrs.get("coherence") else []))
+    """Grade, and coherence where it is modelled."""
+    known = [grade_text(phased) or f"grade: {phased.attrs['grade']}"] if "grade" in phased.attrs else []
+    coherence = str(phased.attrs.get("coherence", "not modelled"))
+    return "\n".join(known + ([] if coherence.startswith("not modelled") else [f"coherence: {coherence}"]))
 
 
 def _in_nm(phased: xr.Dataset) -> str:

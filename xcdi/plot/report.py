@@ -43,15 +43,17 @@ CAPTIONS = {
     "preflight": "What was found out about the peak before it was phased: three planes, rocking curve, findings with what to do.",
     "starts": "Overlap of every random start with every other, answers framed and kept starts bold; residuals, best first. Only kept "
     "starts are averaged.",
-    "prtf": "How well the starts agree at each distance from the peak; above the dashed line the phases are taken as known.",
+    "prtf": "How well the starts agree at each distance from the peak; above the dashed line the phases are taken as known. A curve that "
+    "stays above it has a resolution as fine as the data or finer.",
     "fit": "Counts measured and counts that the object predicts, on one scale; hatched pixels were not measured.",
-    "slices": "The object on the grid of the data, whose axes are not at right angles: modulus and phase, grey outside the support.",
+    "slices": "The object on the grid of the data, whose axes are not at right angles: modulus, and phase from its mean, grey outside "
+    "the support.",
     "errors": "Standard error of phase and modulus over starts and photon noise.",
-    "object": "Amplitude, phase and displacement along G in three planes through the centre; lines are grain boundaries.",
+    "object": "Amplitude, phase from its mean and displacement along G in three planes through the centre; lines are grain boundaries.",
     "strain": "Strain along G and the two tilts. The noise floor is printed and marked on the colour bar; red is tension.",
     "strain_errors": "One standard error of the strain and of the two tilts, voxel by voxel.",
-    "profile": "Along G through the middle of the particle: the blue band is one standard error, the orange one noise; dashed lines are "
-    "grain boundaries, dotted ones the largest strain that a voxel can show.",
+    "profile": "Along G through the middle of the particle or, of several grains, of the largest: the blue band is one standard "
+    "error, the orange one noise; dashed lines are grain boundaries, dotted ones the largest strain that a voxel can show.",
     "grains": "Grains in three planes through the centre.",
     "grain_graph": "The graph of grains and boundaries over the middle planes: edges as wide as the boundary is large, coloured by its "
     "misorientation.",
@@ -64,6 +66,7 @@ CAPTIONS = {
     "boundaries and surface.",
     "dislocations_on_slice": "Phase along the beam; curved arrows show the turn on which the displacement along G gains.",
     "tensor": "Components of strain and rotation in one slice; the number in a corner is the median standard error.",
+    "tensor_volume": "Strain of volume and equivalent strain (of von Mises) in three planes; lines are grain boundaries.",
     "tensor_forecast": "How much each reflection differs from what the others foretell of it, inside of grains.",
     "series_time": "Order, mean strain, shift of the boundaries and slip along G of every state, with one standard error; an unreliable "
     "state gives no numbers.",
@@ -262,6 +265,8 @@ def _of_several(result: Result) -> Iterator[tuple[str, Drawing]]:
             yield "dislocations_on_slice", lambda: dislocations.on_slice(crystal, lines)
     if "strain_xx" in crystal:
         yield "tensor", lambda: tensor.components(crystal)
+        if "strain_volume" in crystal:
+            yield "tensor_volume", lambda: strain.slices(crystal, names=("strain_volume", "strain_equivalent"))
         if "held_rms" in crystal.attrs:
             yield "tensor_forecast", lambda: tensor.forecast(crystal)
 

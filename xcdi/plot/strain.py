@@ -16,7 +16,7 @@ from skimage.measure import marching_cubes
 
 from xcdi.errors import SchemaError
 from xcdi.plot import reading, style
-from xcdi.plot.particle import box, cropped, extent, grade_text, grain_lines, grain_segments, hatched, label
+from xcdi.plot.particle import box, cropped, extent, grade_text, grain_lines, grain_segments, hatched, label, levelled
 from xcdi.plot.strain_curves import histogram, profile
 from xcdi.plot.style import LOOKS, Look
 
@@ -61,9 +61,10 @@ def slices(crystal: xr.Dataset, *, names: Sequence[str] = NAMES, at: tuple[float
     Returns
     -------
     Figure
-        Colour limits are shared by the three planes of a row. Grey is outside the particle, lines are grain boundaries,
-        the arrow is the scattering vector. The noise floor of the strain is printed and marked on the colour bar. A
-        reconstruction graded unreliable is hatched, and the title says so.
+        Colour limits are shared by the three planes of a row, one scale by all. Grey is outside the particle, lines are grain
+        boundaries, the arrow is the scattering vector; of a phase its mean is taken off. The noise
+        floor of the strain is printed and marked on the colour bar. A reconstruction graded unreliable is hatched, and the title
+        says so.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def slices(crystal: xr.Dataset, *, names: Sequence[str] = NAMES, at: tuple[float
     names = [name for name in names if name in crystal]
     if not names:
         raise SchemaError(f"a crystal without any of {', '.join(NAMES)} cannot be drawn; it has {', '.join(map(str, crystal.data_vars))}")
-    crystal = cropped(crystal)
+    crystal = levelled(cropped(crystal))
     wide = [extent(crystal, right) for _, right in PLANES]
     tall = max(extent(crystal, up) for up, _ in PLANES) * 4.6 / sum(wide)  # inches, beside tick labels and colour bar
     made = style.figure(style.DOUBLE, len(names) * (tall + 0.06) + 0.75 + 0.2 * bool(grade_text(crystal)))
@@ -125,7 +126,7 @@ def plane(
     """
     ax = style.own_axes(ax, 4.4, 3.6)
     reading.shown(crystal, name)
-    around = cropped(crystal)
+    around = levelled(cropped(crystal))
     volume = _volume(around, name)
     drawn = _plane(ax, around, volume, seen, at, style.limits(volume.values, LOOKS[name].kind))
     _bar([ax], drawn, crystal, name)
@@ -160,7 +161,7 @@ def isosurface(
         Axes in nm, y upwards. Grey where `name` is not known beneath the surface.
     """
     look = LOOKS[name]
-    amplitude, values = reading.shown(crystal, "amplitude"), reading.shown(crystal, name) * look.scale
+    amplitude, values = reading.shown(crystal, "amplitude"), reading.shown(levelled(crystal), name) * look.scale
     ax = style.own_axes_3d(ax)
     inside = np.where(crystal["support"], values, np.nan) if "support" in crystal else values.values
     between = style.limits(inside, look.kind)
@@ -185,6 +186,7 @@ def _row(row: Sequence[Axes], crystal: xr.Dataset, name: str, at: tuple[float, f
         drawn = _plane(ax, crystal, volume, (up, right), at, between)
         ax.set_ylabel(f"${up}$ (nm)" if (up, right) != ("y", "z") else "", labelpad=1)
         ax.tick_params(labelbottom=ax.get_subplotspec().is_last_row(), labelleft=(up, right) != ("y", "z"))  # type: ignore[union-attr]
+    style.level(row)
     _bar(row, drawn, crystal, name)
 
 
@@ -209,7 +211,7 @@ def _bar(row: Sequence[Axes], drawn: AxesImage, crystal: xr.Dataset, name: str) 
     bar = style.host(row[0]).colorbar(drawn, ax=row, pad=0.015, aspect=13, extend=EXTEND.get(look.kind, "neither"))
     bar.set_label(label(crystal, name))
     if look.kind == "cyclic":
-        bar.set_ticks([-np.pi, 0, np.pi], labels=["−π", "0", "π"])
+        style.turn_ticks(bar)
     if look.kind == "labels":
         bar.set_ticks(list(range(1, drawn.get_cmap().N + 1)))
     _mark_floor(bar, crystal, name)
@@ -240,9 +242,10 @@ def _arrow(ax: Axes, crystal: xr.Dataset, seen: tuple[str, str]) -> None:
     arrow = np.array([g["xyz".index(seen[1])], g["xyz".index(seen[0])]]) / np.linalg.norm(g)
     if np.linalg.norm(arrow) > 0.3:
         tail, head = (0.84, 0.12) - 0.09 * arrow, (0.84, 0.12) + 0.09 * arrow
-        look = {"arrowstyle": "-|>", "lw": 1.4, "color": "black", "path_effects": style.halo(width=3.0)}
+        ink, rim = style.inks(ax)
+        look = {"arrowstyle": "-|>", "lw": 1.4, "color": ink, "path_effects": style.halo(rim, 3.0)}
         ax.annotate("", head, tail, "axes fraction", "axes fraction", arrowprops=look)
-        ax.text(0.84, 0.19, "$G$", transform=ax.transAxes, ha="center", path_effects=style.halo())
+        ax.text(0.84, 0.19, "$G$", transform=ax.transAxes, ha="center", color=ink, path_effects=style.halo(rim))
 
 
 def _surface(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from xcdi.errors import SchemaError
 from xcdi.plot import reading, style
-from xcdi.plot.particle import cropped, grade_text, grain_numbers, hatched, thousandths
+from xcdi.plot.particle import cropped, grade_text, grain_numbers, hatched, levelled, thousandths
 from xcdi.plot.style import LOOKS
 
 __all__ = ["ALONG", "histogram", "profile"]
@@ -31,7 +31,8 @@ def profile(crystal: xr.Dataset, start: Point | None = None, end: Point | None =
     crystal : Dataset
         CRYSTAL: variables (z, y, x) with coordinates in nm; `NAME_error` gives the band of `NAME`, `grain` the boundaries.
     start, end : (float, float, float), optional
-        Ends of the line, (x, y, z) in nm. By default it runs along the scattering vector through the middle of the support.
+        Ends of the line, (x, y, z) in nm. By default it runs along the scattering vector through the middle of the support or,
+        of several grains, of the largest.
     names : sequence of str
         Which quantities, out of `LOOKS`; those the crystal lacks are left out.
 
@@ -39,7 +40,8 @@ def profile(crystal: xr.Dataset, start: Point | None = None, end: Point | None =
     -------
     Figure
         One panel per quantity over the distance from the middle of the line: between voxels linearly interpolated (a phase:
-        of the nearest voxel), empty outside the support. The band is one standard error, orange is noise.
+        of the nearest voxel), empty outside the support. The band is one standard error, orange is noise. Of an unreliable
+        crystal there is the amplitude only, hatched.
 
     Raises
     ------
@@ -57,15 +59,19 @@ def profile(crystal: xr.Dataset, start: Point | None = None, end: Point | None =
     names = [name for name in names if name in crystal]
     if not names:
         raise SchemaError(f"a profile needs one of {', '.join(ALONG)}; the crystal has {', '.join(map(str, crystal.data_vars))}")
-    around = cropped(crystal)
-    ends = _line_along_g(around) if start is None or end is None else (np.array(start, float), np.array(end, float))
-    places = _places(around, *ends)
+    reliable = crystal.attrs.get("grade") != "unreliable"
+    names = names if reliable or "amplitude" not in names else ["amplitude"]
+    around = levelled(cropped(crystal))
+    first, last, words = _line_along_g(around) if start is None or end is None else _asked(start, end)
+    places = _places(around, first, last)
     made = style.figure(style.SINGLE * 1.5, 0.9 + 1.35 * len(names))
     grid: list[Axes] = list(made.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0])
     for ax, name in zip(grid, names, strict=True):
         _curve(ax, around, name, places)
-    _grains_along(grid, around, places)
-    grid[-1].set_xlabel("distance along $G$ (nm)" if start is None or end is None else _told(*ends))
+    _in_view(grid[0], around, places)
+    if "grain" in around and reliable:
+        _grains_along(grid, around, places)
+    grid[-1].set_xlabel(words)
     grid[0].set_title(grade_text(crystal), color=style.EVENT, pad=18)
     made.align_ylabels(grid)
     return made
@@ -104,12 +110,12 @@ def histogram(crystal: xr.Dataset, ax: Axes | None = None, *, bins: int = 81) ->
     _bars(ax, crystal, strain, inside, np.linspace(-reach, reach, bins + 1).tolist())
     floor, largest = reading.value(crystal, "noise_floor"), reading.value(crystal, "max_reportable")
     if floor is not None:
-        ax.axvspan(-floor * look.scale, floor * look.scale, color=NOISE, alpha=0.25, lw=0, label=f"noise floor ±{thousandths(floor)}")
-    if largest is not None:
-        ax.plot([], [], color="black", ls=":", label=f"reportable to ±{thousandths(largest)}")
+        ax.axvspan(-floor * look.scale, floor * look.scale, color=NOISE, alpha=0.25, lw=0, label=f"noise floor\n±{thousandths(floor)}")
+    if largest is not None and largest * look.scale < reach:
+        ax.plot([], [], color="black", ls=":", label=f"reportable to\n±{thousandths(largest)}")
         _reportable(ax.axvline, largest * look.scale, reach)
     ax.set_xlim(-reach, reach)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), handlelength=1.4, borderaxespad=0.0)
     return ax
 
 
@@ -130,27 +136,49 @@ def _reportable(draw: Callable[..., Any], largest: float, reach: float) -> None:
             draw(level, color="black", ls=":", lw=1.0)
 
 
-def _line_along_g(crystal: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (x, y, z) of the line along the scattering vector through the middle of the support, where it leaves the box."""
+def _asked(start: Point, end: Point) -> tuple[np.ndarray, np.ndarray, str]:
+    """Ends of the line that was asked for, and the label of its axis."""
+    first, last = np.array(start, float), np.array(end, float)
+    return first, last, f"distance from the middle (nm)\n{_place(first)} to {_place(last)} nm"
+
+
+def _line_along_g(crystal: xr.Dataset) -> tuple[np.ndarray, np.ndarray, str]:
+    """Ends (x, y, z) of the line along the scattering vector through the middle, where it leaves the box, and where it runs."""
     g = reading.vector(crystal, "q_peak")
     if g is None or not np.any(g):
         raise SchemaError("a profile without start and end runs along the scattering vector, and the crystal has no 'q_peak'; give both")
     along = g / np.linalg.norm(g)
     low, high = (np.array([crystal[d].values[k] for d in "xyz"], float) for k in (0, -1))
-    middle = _middle(crystal) if "support" in crystal else (low + high) / 2
+    middle, name = _middle(crystal)
     with np.errstate(divide="ignore"):
         forwards, backwards = (np.where(along > 0, high, low) - middle) / along, (np.where(along > 0, low, high) - middle) / along
     reach = [float(np.abs(t[np.abs(along) > 1e-9]).min()) for t in (backwards, forwards)]
     half = max(reach)  # beyond the box there is nothing, so that the middle may stay in the middle
-    return middle - half * along, middle + half * along
+    words = f"distance along $G$ (nm)\nfrom the middle of {name} at (x, y, z) = {_place(middle)} nm"
+    return middle - half * along, middle + half * along, words
 
 
-def _middle(crystal: xr.Dataset) -> np.ndarray:
-    """Centre (x, y, z) of the support."""
-    there = np.argwhere(crystal["support"].transpose("x", "y", "z").values)
+def _middle(crystal: xr.Dataset) -> tuple[np.ndarray, str]:
+    """Centre (x, y, z) of the support or, of several grains, the voxel of the largest that is next to its centre; and of what."""
+    name, inside = _body(crystal)
+    there = np.argwhere(inside.transpose("x", "y", "z").values)
     place = there.mean(0) if len(there) else (np.array([crystal.sizes[d] for d in "xyz"]) - 1) / 2
+    if name.startswith("grain"):
+        place = there[np.argmin(np.sum((there - place) ** 2, axis=1))]
     first, steps = (np.array([f(crystal[d].values) for d in "xyz"], float) for f in (lambda c: c[0], _step))
-    return first + place * steps
+    return first + place * steps, name
+
+
+def _body(crystal: xr.Dataset) -> tuple[str, xr.DataArray]:
+    """Name and voxels of the largest grain, or of the particle if it has not several."""
+    grains = grain_numbers(crystal)
+    if len(grains) > 1 and crystal.attrs.get("grade") != "unreliable":
+        largest = max(grains, key=lambda k: int((crystal["grain"] == k).sum()))
+        return f"grain {largest}", crystal["grain"] == largest
+    if "support" in crystal:
+        return "the particle", crystal["support"]
+    box = [(d, crystal[d].values) for d in "zyx"]
+    return "the box", xr.DataArray(np.ones([len(line) for _, line in box], bool), box)
 
 
 def _step(coordinate: np.ndarray) -> float:
@@ -201,7 +229,10 @@ def _curve(ax: Axes, crystal: xr.Dataset, name: str, places: xr.Dataset) -> None
     if name == "strain" and floor is not None:
         ax.axhspan(-floor * look.scale, floor * look.scale, color=NOISE, alpha=0.4, lw=0, zorder=0)
         ax.set_title(f"orange: noise floor ±{thousandths(floor)}", loc="right", fontsize=8, pad=2)
-    if look.kind == "symmetric":
+    if not np.isfinite(values).any():
+        ax.set_yticks([])
+        style.note(ax, "not known on this line", where="centre")
+    elif look.kind == "symmetric":
         ax.axhline(0, color="0.6", lw=0.7, zorder=0)
     if name == "strain" and largest is not None:
         _reportable(ax.axhline, largest * look.scale, float(np.abs(ax.get_ylim()).max()))
@@ -209,34 +240,33 @@ def _curve(ax: Axes, crystal: xr.Dataset, name: str, places: xr.Dataset) -> None
     hatched(ax, crystal)
 
 
-def _grains_along(grid: Sequence[Axes], crystal: xr.Dataset, places: xr.Dataset) -> None:
-    """Lines where the grain changes, the grains' numbers above, and a view of what lies inside."""
+def _in_view(ax: Axes, crystal: xr.Dataset, places: xr.Dataset) -> None:
+    """Show what lies inside of the particle, and a little more."""
     distance = places["along"].values
     inside = _along(crystal, "support", places) > 0.5 if "support" in crystal else np.ones(len(distance), bool)
     if inside.any():
         seen = distance[inside]
         margin = 0.04 * (seen[-1] - seen[0]) + abs(_step(distance))
-        grid[0].set_xlim(seen[0] - margin, seen[-1] + margin)
-    if "grain" not in crystal:
-        return
+        ax.set_xlim(seen[0] - margin, seen[-1] + margin)
+
+
+def _grains_along(grid: Sequence[Axes], crystal: xr.Dataset, places: xr.Dataset) -> None:
+    """Lines where the grain changes, and the number of each grain once above its longest part."""
+    distance = places["along"].values
     grain = np.nan_to_num(_along(crystal, "grain", places)).astype(int)
     turns = np.flatnonzero(grain[1:] != grain[:-1])
     for k in turns:
         if grain[k] > 0 and grain[k + 1] > 0:
             for ax in grid:
                 ax.axvline((distance[k] + distance[k + 1]) / 2, color="black", lw=0.9, ls="--")
-    for part in np.split(np.arange(len(grain)), turns + 1):
-        share, number = len(part) / max(1, inside.sum()), int(grain[part[0]])
+    longest = {int(grain[part[0]]): part for part in sorted(np.split(np.arange(len(grain)), turns + 1), key=len)}
+    for number, part in longest.items():
+        share = len(part) / max(1, int(np.count_nonzero(grain)))
         if number > 0 and share > 0.03:
             words = f"grain {number}" if share > 0.15 else str(number)
             look = {"ha": "center", "fontsize": 8.5, "color": style.grain_colour(number), "path_effects": style.halo()}
             grid[0].text(float(distance[part].mean()), 1.03, words, transform=grid[0].get_xaxis_transform(), **look)
 
 
-def _told(start: np.ndarray, end: np.ndarray) -> str:
-    """Label of the axis of a line that was asked for."""
-    return f"distance from the middle (nm)\n{_place(start)} to {_place(end)} nm"
-
-
 def _place(point: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.0f}" for value in point) + ")"
+    return "(" + ", ".join(f"{value:.0f}" for value in point).replace("-", "\N{MINUS SIGN}") + ")"

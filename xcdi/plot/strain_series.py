@@ -10,6 +10,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from xcdi.errors import SchemaError
 from xcdi.plot import reading, style
@@ -103,16 +105,18 @@ def over_time(series: xr.Dataset) -> Figure:
     _by_boundary(grid[1, 1], place, series, "slip")
     _spacing(grid[1, 1], series)
     since = {"previous": "the state before"}.get(str(series.attrs.get("against")), f"state {series.attrs.get('reference', 0)}")
-    titles = ("order", r"mean strain ($10^{-3}$)", "shift of boundary (nm)", "slip along $G$ (nm)")
+    titles = ("order (1: perfect grains)", r"mean strain ($10^{-3}$)", "shift of boundary (nm)", "slip along $G$ (nm)")
     for ax, title in zip(grid.T.ravel(), titles, strict=True):
         ax.set_ylabel(title)
         _unreliable(ax, place, series)
     for ax in grid[-1]:
         ax.set_xlabel(label)
+        if label == "state":
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     made.suptitle(f"changes are relative to {since}", fontsize=10)
-    if series.sizes["boundary"]:
-        handles, names = grid[0, 1].get_legend_handles_labels()
-        made.legend(handles, names, title="between grains", loc="outside right center")
+    drawn = {name: handle for ax in grid[::-1, 1] for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if drawn:
+        made.legend(list(drawn.values()), list(drawn), title="between grains", loc="outside right center")
     return made
 
 
@@ -149,6 +153,7 @@ def _row(axes: np.ndarray, state: xr.Dataset, name: str, look: Look, between: tu
     error = state.get(f"{name}_error")
     if error is not None and bool(np.isfinite(error).any()):
         style.note(axes[0], f"±{look.scale * float(error.where(np.isfinite(error)).median()):.2g}", where="lower right")
+    style.level(axes)
     return drawn
 
 
@@ -197,6 +202,8 @@ def _by_boundary(ax: Axes, place: np.ndarray, series: xr.Dataset, name: str) -> 
     for k in _largest(series):
         one = series.isel(boundary=k)
         told = f"{int(one['boundary_i'])}–{int(one['boundary_j'])}"
+        if not bool(one[name].notnull().any()):
+            continue
         _curve(ax, place, one[name], one.get(f"{name}_error"), 1.0, color=style.grain_colour(k + 1), label=told)
 
 
@@ -207,7 +214,7 @@ def _largest(series: xr.Dataset) -> list[int]:
 
 
 def _spacing(ax: Axes, series: xr.Dataset) -> None:
-    """Unjoin the slips, and mark half a lattice spacing, behind which they begin anew."""
+    """Unjoin the slips, mark half a lattice spacing, behind which they begin anew, and dot the steps that pass it."""
     for drawn in ax.containers:
         drawn[0].set_linestyle("none")
     length = reading.vector(series, "q_mean")
@@ -218,8 +225,22 @@ def _spacing(ax: Axes, series: xr.Dataset) -> None:
     if max(abs(low), abs(high)) > half / 2:
         for end in (-half, half):
             ax.axhline(end, color="0.5", lw=0.8, ls="--", zorder=0)
+        for drawn in ax.containers:
+            _passing(ax, drawn[0], half)
         ax.set_ylim(-1.12 * half, 1.12 * half)
-        ax.text(0.02, half, "half a lattice spacing", transform=ax.get_yaxis_transform(), fontsize=8, va="bottom", color="0.4")
+        ax.text(
+            0.02, half, "half a lattice spacing: goes on below", transform=ax.get_yaxis_transform(), fontsize=8, va="bottom", color="0.4"
+        )
+
+
+def _passing(ax: Axes, points: Line2D, half: float) -> None:
+    """Dotted ways, over the edge and in at the other, between states whose slips lie more than half a spacing apart."""
+    place, slip = np.asarray(points.get_xydata(), dtype=float).T
+    for k in np.flatnonzero(np.abs(np.diff(slip)) > half):
+        turn = 2 * half * np.sign(slip[k + 1] - slip[k])
+        for shift in (0.0, turn):
+            ways = [slip[k] + shift, slip[k + 1] - turn + shift]
+            ax.plot(place[k : k + 2], ways, ":", color=points.get_color(), lw=1.1, scaley=False)
 
 
 def _unreliable(ax: Axes, place: np.ndarray, series: xr.Dataset) -> None:

@@ -7,7 +7,7 @@ pictures can be made in a worker, a notebook or a live view alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
@@ -19,7 +19,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.colors import Colormap, ListedColormap, Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
@@ -28,10 +28,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from mpl_toolkits.mplot3d import Axes3D
 
 __all__ = ["DOUBLE", "LOOKS", "SINGLE", "Look", "colormap", "colour_bar", "edges", "event_ticks", "figure", "grain_colour", "halo", "host"]
-__all__ += ["image", "limits", "note", "own_axes", "own_axes_3d", "paper", "plain_log", "scale_bar"]
+__all__ += ["image", "inks", "level", "limits", "note", "own_axes", "own_axes_3d", "pale", "paper", "plain_log", "scale_bar", "turn_ticks"]
 
 SINGLE, DOUBLE = 3.5, 7.2  # widths of one and two columns of a journal page, inches
-GREY = "0.82"
+GREY, DARK_GREY = "0.82", "0.5"  # of what is not known, and of that in cyclic colours, which pass through light and dark
 EVENT = "#c1121f"
 PAPER = {
     "font.family": "DejaVu Sans",
@@ -69,7 +69,7 @@ class Look(NamedTuple):
 
 LOOKS = {
     "amplitude": Look("amplitude (arb. units)", "magma"),
-    "phase": Look("phase (rad)", "twilight", kind="cyclic"),
+    "phase": Look("phase from mean (rad)", "twilight_shifted", kind="cyclic"),
     "displacement": Look("displacement $u_G$ (nm)", "PuOr_r", kind="symmetric"),
     "strain": Look(r"strain $\varepsilon_{GG}$ ($10^{-3}$)", "RdBu_r", 1e3, "symmetric"),
     "strain_error": Look(r"strain error ($10^{-3}$)", "viridis", 1e3, "error"),
@@ -78,6 +78,8 @@ LOOKS = {
     "tilt_1_error": Look(r"error of $\omega_1$ (mrad)", "viridis", 1e3, "error"),
     "tilt_2_error": Look(r"error of $\omega_2$ (mrad)", "viridis", 1e3, "error"),
     "displacement_error": Look("error of $u_G$ (nm)", "viridis", kind="error"),
+    "strain_volume": Look(r"strain of volume ($10^{-3}$)", "RdBu_r", 1e3, "symmetric"),
+    "strain_equivalent": Look(r"equivalent strain ($10^{-3}$)", "viridis", 1e3, "error"),
     "strain_absolute": Look(r"strain against reference ($10^{-3}$)", "RdBu_r", 1e3, "symmetric"),
     "lattice_parameter": Look("lattice parameter $a$ (nm)", "viridis", kind="range"),
     "d_spacing": Look("lattice spacing $d$ (nm)", "viridis", kind="range"),
@@ -144,7 +146,7 @@ def colormap(look: Look, grains: int | None = None) -> Colormap:
     """
     if look.kind == "labels":
         return ListedColormap([grain_colour(k) for k in range(1, 1 + (grains or 24))]).with_extremes(bad=GREY)
-    return mpl.colormaps[look.cmap].with_extremes(bad=GREY)
+    return mpl.colormaps[look.cmap].with_extremes(bad=DARK_GREY if look.kind == "cyclic" else GREY)
 
 
 def grain_colour(grain: int) -> Any:
@@ -220,8 +222,9 @@ def image(ax: Axes, plane: xr.DataArray, look: Look, between: tuple[float, float
         Colour limits.
     """
     up, right = (str(d) for d in plane.dims)
+    values = np.ma.masked_invalid(plane.values)
     drawn = ax.imshow(
-        np.ma.masked_invalid(plane.values),
+        values,
         origin="lower",
         extent=(*edges(plane[right].values), *edges(plane[up].values)),
         cmap=colormap(look, int(between[1])),
@@ -231,7 +234,51 @@ def image(ax: Axes, plane: xr.DataArray, look: Look, between: tuple[float, float
         aspect="equal",
     )
     ax.spines[["top", "right"]].set_visible(True)
+    zero = look.kind == "positive" and not np.ma.is_masked(values)  # beyond the picture there is nothing
+    ax.set_facecolor(to_hex(drawn.cmap(0.0) if zero else tuple(drawn.cmap.get_bad())))
     return drawn
+
+
+def pale(drawn: AxesImage, share: float) -> None:
+    """Let only a `share` of the colours of a picture remain on white, and of the grey around it."""
+    drawn.set_alpha(share)
+    drawn.set_cmap(drawn.get_cmap().with_extremes(bad=(0.0, 0.0, 0.0, 0.0)))
+    drawn.axes.set_facecolor(str(1 - share * (1 - float(GREY))))
+
+
+def level(row: Iterable[Axes]) -> None:
+    """Give pictures side by side one height in data units, so that their frames line up and their scale is one.
+
+    Examples
+    --------
+    >>> row = figure().subplots(1, 2)
+    >>> for ax, top in zip(row, (2.0, 6.0)):
+    ...     _ = ax.set_ylim(0.0, top)
+    >>> level(row)
+    >>> [float(end) for end in row[0].get_ylim()]
+    [-2.0, 4.0]
+    """
+    row = list(row)
+    ends = np.array([ax.get_ylim() for ax in row])
+    half = np.ptp(ends, axis=1).max() / 2
+    for ax, middle in zip(row, ends.mean(axis=1), strict=True):
+        ax.set_ylim(middle - half, middle + half)
+
+
+def inks(ax: Axes) -> tuple[str, str]:
+    """Return the colour that shows on the background of `ax`, and that of a rim around it.
+
+    Examples
+    --------
+    >>> inks(figure().subplots())
+    ('black', 'white')
+    """
+    return ("white", "black") if np.mean(to_rgb(ax.get_facecolor())) < 0.3 else ("black", "white")
+
+
+def turn_ticks(bar: Colorbar) -> None:
+    """Mark the colour bar of a phase at minus half a turn, 0 and half a turn."""
+    bar.set_ticks([-math.pi, 0, math.pi], labels=["−π", "0", "π"])
 
 
 def colour_bar(axes: Sequence[Axes], colours: Colormap, between: tuple[float, float], label: str, **options: Any) -> Colorbar:
@@ -280,9 +327,9 @@ def scale_bar(ax: Axes, *, unit: str = "nm", share: float = 0.3) -> None:
     decade = 10.0 ** math.floor(math.log10(room))
     length = max(step * decade for step in (1, 2, 5) if step * decade <= room)
     x, y = left + 0.05 * (right - left), bottom + 0.05 * (top - bottom)
-    bar = Rectangle((x, y), length, 0.018 * (top - bottom), facecolor="black", edgecolor="white", linewidth=0.6, zorder=5)
-    ax.add_patch(bar)
-    ax.text(x, y + 0.035 * (top - bottom), f"{length:g} {unit}", va="bottom", fontsize=8, path_effects=halo())
+    ink, rim = inks(ax)
+    ax.add_patch(Rectangle((x, y), length, 0.018 * (top - bottom), facecolor=ink, edgecolor=rim, linewidth=0.6, zorder=5))
+    ax.text(x, y + 0.035 * (top - bottom), f"{length:g} {unit}", va="bottom", fontsize=8, color=ink, path_effects=halo(rim))
 
 
 def note(ax: Axes, text: str, *, where: str = "upper right") -> None:

@@ -39,7 +39,7 @@ def components(crystal: xr.Dataset, *, seen: tuple[str, str] = ("y", "x"), at: t
     -------
     Figure
         Red is tension, grey is outside, lines are grain boundaries; the number in a corner is the median standard error in
-        units of the colour bar. An unreliable crystal is hatched.
+        units of the colour bar. Below is said where the plane cuts. An unreliable crystal is hatched.
 
     Raises
     ------
@@ -62,6 +62,7 @@ def components(crystal: xr.Dataset, *, seen: tuple[str, str] = ("y", "x"), at: t
     for ax in grid[-1]:
         ax.set_xlabel(f"${seen[1]}$ (nm)")
     style.scale_bar(grid[0, 0])
+    made.supxlabel(_told(plane, seen), fontsize=9)
     if grade_text(crystal):
         made.suptitle(grade_text(crystal), fontsize=10, color=style.EVENT)
     return made
@@ -87,10 +88,12 @@ def forecast(crystal: xr.Dataset, ax: Axes | None = None) -> Axes:
     for what, shift, colour, told in (("spread", -0.2, "0.75", "measured"), ("rms", 0.2, style.EVENT, "foretold less measured")):
         ax.barh(place + shift, 1e3 * np.asarray(crystal.attrs[f"{kind}_{what}"], dtype=float), 0.38, color=colour, label=told)
     for y, alike in zip(place, np.asarray(crystal.attrs[f"{kind}_correlation"], dtype=float), strict=True):
-        ax.text(1.02, float(y), f"r = {alike:.3f}", transform=ax.get_yaxis_transform(), va="center")
+        words = f"r = {alike:.3f}" if np.isfinite(alike) else "not foretold:\nothers in one plane"
+        ax.text(1.02, float(y), words, transform=ax.get_yaxis_transform(), va="center")
     ax.set_yticks(place, names)
     ax.invert_yaxis()
-    ax.set(xlabel=r"rms of $\nabla u_G$ ($10^{-3}$)", title=grade_text(crystal))
+    ax.set_xlabel(r"rms of $\nabla u_G$ ($10^{-3}$)")
+    style.host(ax).suptitle(grade_text(crystal), fontsize=10, color=style.EVENT)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
     return ax
 
@@ -101,6 +104,14 @@ def _cut(crystal: xr.Dataset, seen: tuple[str, str], at: tuple[float, float, flo
     line = crystal[across].values
     place = float(line[len(line) // 2]) if at is None else at["xyz".index(across)]
     return crystal.sel({across: place}, method="nearest").transpose(*seen, ...)
+
+
+def _told(plane: xr.Dataset, seen: tuple[str, str]) -> str:
+    """Where the plane cuts, and what the numbers in the corners are."""
+    (across,) = {"x", "y", "z"} - set(seen)
+    place = f"cut at ${across}$ = {float(plane[across]):.0f} nm".replace("-", "−")
+    known = any(f"{name}_error" in plane for name in (*STRAINS, *ROTATIONS))
+    return f"{place}; ±: median standard error" if known else place
 
 
 def _share(axes: np.ndarray, plane: xr.Dataset, crystal: xr.Dataset, names: tuple[str, ...], look: Look) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
 from xcdi.backend import Array
+from xcdi.beamline import Geometry
 from xcdi.errors import XcdiError
 from xcdi.kernels import calibration, geometry
 from xcdi.schema import require
@@ -17,6 +19,7 @@ from xcdi.stages.geometry import trusted
 __all__ = ["calibrate", "direct_beam"]
 
 WINDOW = 8  # pixels on either side of the brightest that the centre of mass is taken from
+STILL = 1e-3  # deg or mm, that a motor may tremble
 UNITS = dict(zip(calibration.PARAMETERS, ("px", "px", "m", "deg", "deg", "deg"), strict=True))
 UNKNOWN = {"centre_px": [0.0, 0.0], "distance_m": 1.0}  # where a search begins that does not depend on it
 
@@ -60,12 +63,14 @@ def calibrate(scan: xr.Dataset, *, free: Sequence[str] = calibration.PARAMETERS,
     Raises
     ------
     XcdiError
-        If the beam was seen in too few frames, they cannot tell the parameters apart, or nobody states what is to be kept.
+        If the detector does not move, the beam was seen in too few frames, they cannot tell the parameters apart, or nobody states
+        what is to be kept.
     """
     if "distance" not in free:
         instrument.attribute(scan, "distance_m", "state quantities.distance in the beamline file, or let the distance be fitted")
     if not {"centre_row", "centre_column"} <= set(free):
         instrument.attribute(scan, "centre_px", "state geometry.centre_px in the beamline file, or let both numbers of it be fitted")
+    _moves(scan)
     known = scan.assign_attrs(UNKNOWN | scan.attrs)
     places = direct_beam(scan, workers=workers)
     found = np.stack([places.row.to_numpy(), places.column.to_numpy()], axis=1)
@@ -82,6 +87,15 @@ def calibrate(scan: xr.Dataset, *, free: Sequence[str] = calibration.PARAMETERS,
     }
     named = places.assign(table).assign_coords(parameter=list(UNITS))
     return named.assign_attrs(residual_px=fit.residual, frames=int(seen.size))
+
+
+def _moves(scan: xr.Dataset) -> None:
+    """Refuse a scan in which neither the arm nor the stage of the detector moves."""
+    layout = Geometry.model_validate(json.loads(instrument.attribute(scan, "geometry", "add a [geometry] table to the beamline file")))
+    motors = [circle.motor for circle in layout.detector] + [stage.motor for stage in layout.stage]
+    if all(float(np.ptp(scan[motor].to_numpy())) <= STILL for motor in motors if motor in scan.variables):
+        known = f"; its motors are {', '.join(motors)}" if motors else "; the beamline names none under [geometry] detector or stage"
+        raise XcdiError(f"no motor of the detector moves in this scan{known}; give a scan of the arm through the direct beam")
 
 
 def _place(counts: Array, valid: Array) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xcdi.backend import Array
-from xcdi.errors import SchemaError
+from xcdi.errors import SchemaError, XcdiError
 from xcdi.kernels import strain
 from xcdi.kernels.avalanches import boundaries as boundary_kernel
 from xcdi.kernels.avalanches import grains as grain_kernel
@@ -17,12 +17,13 @@ from xcdi.kernels.avalanches import triple_lines as line_kernel
 from xcdi.schema import CRYSTAL, LAB, require
 from xcdi.stages import strain as distorted
 
-__all__ = ["Structure", "grains", "triple_lines", "without_statistics"]
+__all__ = ["WITHOUT_HKL", "Structure", "allowed", "counted", "grains", "triple_lines", "without_statistics"]
 
 AXES = ["x", "y", "z"]
 ACROSS = ("tilt_1", "tilt_2")
 Structure = Literal["fcc", "bcc", "sc"]
 SHORTEST = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "sc": 1.0}  # lattice vector over the edge of the cube
+WITHOUT_HKL = "structure is given without strain.hkl"
 NUMBERS = ("strain", "tilt", "phase", "misorientation", "rotation", "spacing", "expected")  # that only a reliable object can give
 
 
@@ -96,6 +97,35 @@ def triple_lines(crystal: xr.Dataset) -> xr.Dataset:
     values["centroid"] = (("line", "axis"), np.array([line.centroid + middle for line in lines]).reshape(-1, 3), {"units": "nm"})
     values["direction"] = (("line", "axis"), np.array([line.direction for line in lines]).reshape(-1, 3), {"units": "1"})
     return xr.Dataset(values, {"axis": AXES}, {"quadruple_points": line_kernel.quadruple_points(label)})
+
+
+def allowed(structure: Structure | None, hkl: Sequence[int] | None) -> None:
+    """Refuse a reflection that a structure does not have.
+
+    Raises
+    ------
+    XcdiError
+        If the indices are mixed in fcc, or their sum is odd in bcc.
+    """
+    if structure is None or hkl is None:
+        return
+    odd = sum(index % 2 for index in hkl)
+    name = " ".join(map(str, hkl))
+    if structure == "fcc" and odd not in (0, len(hkl)):
+        raise XcdiError(f"hkl {name} does not occur in structure 'fcc', whose indices are all odd or all even; correct one of them")
+    if structure == "bcc" and odd % 2:
+        raise XcdiError(f"hkl {name} does not occur in structure 'bcc', whose indices have an even sum; correct one of them")
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things in words.
+
+    Examples
+    --------
+    >>> counted(1, "grain"), counted(2, "grain")
+    ('1 grain', '2 grains')
+    """
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def without_statistics(grains: xr.Dataset, boundaries: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
@@ -237,6 +267,6 @@ def _burgers(crystal: xr.Dataset, structure: Structure | None) -> tuple[float, s
     spacing = 2 * np.pi / float(np.linalg.norm(distorted.vector_of(crystal, "q_mean")))
     hkl = crystal.attrs.get("hkl")
     if structure is None or hkl is None:
-        return spacing, "spacing along G, as hkl and structure are not both given"
+        return spacing, f"spacing along G, as {'hkl and structure are not both given' if structure is None else WITHOUT_HKL}"
     edge = spacing * float(np.linalg.norm(np.asarray(hkl, dtype=float)))
     return edge * SHORTEST[structure], f"shortest lattice vector of {structure}, hkl {' '.join(str(int(n)) for n in hkl)}"

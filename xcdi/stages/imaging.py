@@ -6,12 +6,12 @@ import numpy as np
 import xarray as xr
 from pydantic import Field, field_validator
 
-from xcdi.errors import XcdiError
 from xcdi.resolve import resolve
 from xcdi.settings import Model
 from xcdi.stages import arc, corrections, dislocations, geometry, phasing, preflight, strain
 from xcdi.stages.grains import Structure, triple_lines, without_statistics
 from xcdi.stages.grains import grains as find_grains
+from xcdi.stages.readiness import rocks
 from xcdi.stages.strain import Straining
 
 __all__ = ["Imaging", "cut", "image", "usable_corrections"]
@@ -63,8 +63,7 @@ def image(scan: xr.Dataset, how: Imaging, *, seed: int, device: str = "cpu", wor
     XcdiError
         If the scan does not rock, has too few frames, or nothing can be trusted.
     """
-    if scan.sizes["frame"] < 8:
-        raise XcdiError(f"{scan.sizes['frame']} frames; a rocking scan of a Bragg peak needs at least 8 to be phased")
+    rocks(scan)
     peak = cut(scan, how, device=device)
     peak = preflight.noted(peak, preflight.diagnose(scan, peak))
     phased = phasing.reconstruct(peak, how.recipe, seed=seed, device=device, workers=workers)

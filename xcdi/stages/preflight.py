@@ -21,6 +21,7 @@ DIMS = ("frame", "y", "x")
 VERDICTS = ("ok", "notice", "warning", "stop")
 NAN = float("nan")
 REMEDY = {"frame": "finer rocking steps"} | dict.fromkeys(("y", "x"), "a longer distance, or no binning")
+FLAT = 0.7  # of the largest count: where the background is that high, there is no peak, only the unevenness of the flat field
 USUAL = 2.5  # pixels per fringe, assumed where gaps hide how many there are
 
 
@@ -84,6 +85,9 @@ def diagnose(scan: xr.Dataset | None, peak: xr.Dataset) -> list[Finding]:
     look = _look(peak)
     if look is None:
         return [Finding("counts", (0.0,), "counts", "stop", "no trusted pixel of the box has a count; check the mask and the box")]
+    if look.background >= FLAT * float(look.filled.max()):
+        said = f"about {look.background:.3g} counts in every voxel and no peak; check the shutter and the scan's name"
+        return [Finding("counts", (float(look.counts.max()),), "counts at most", "stop", said)]
     asked: Sequence[Callable[[Look], Finding]] = (
         *(_counts, _resolution, _centring, _oversampling, _steps),
         lambda look: Finding("rocking arc", *arc.judge(look.peak, look.speckle)),
@@ -174,9 +178,13 @@ def _resolution(look: Look) -> Finding:
         size = float(np.linalg.norm(step))
         inside = look.valid & (np.abs(np.tensordot(step / size, q, axes=1)) >= 0.8 * length) & (length <= size * n / 2)
         reach = kernel.photon_reach(look.counts, np.where(inside, length, -1.0), speckle=speckle, background=look.background)
-        found.append(2 * np.pi / max(reach, size))
-        full.append(reach >= 0.95 * size * n / 2)
-    say = partial(Finding, "expected resolution", tuple(found), "nm", "ok")
+        found.append(float(2 * np.pi / np.maximum(reach, size)))  # NaN stays
+        full.append(not reach < 0.95 * size * n / 2)
+    hides = not np.isfinite(found).all()
+    say = partial(Finding, "expected resolution", tuple(found), "nm", "notice" if hides else "ok")
+    if hides:
+        hidden = " and ".join(dim for dim, period in zip(DIMS, found, strict=True) if not np.isfinite(period))
+        return say(f"full periods; gaps leave no trusted pixel along {hidden}, where nothing can be said")
     if all(full):
         return say("full periods; the box ends before the light does: a larger one may resolve more")
     short = ", ".join(dim for dim, enough in zip(DIMS, full, strict=True) if not enough)

@@ -125,12 +125,14 @@ def registered(seen: Sequence[Seen], grid: Grid, twins: Sequence[bool] | None = 
         both = [_laid(one, grid, reference, twin) for twin in (False, True)]
         either.append([placed for placed, _ in both])
         likeness.append([alike for _, alike in both])
-    hands = _chosen(seen, either, likeness, grid) if twins is None else joining.Hands(np.array(twins), "user", float("nan"))
+    hands = _chosen(seen, either, likeness, grid, twins)
     return [pair[int(twin)] for pair, twin in zip(either, hands.twin, strict=True)], hands
 
 
-def _chosen(seen: Sequence[Seen], either: list[list[Placed]], likeness: list[list[float]], grid: Grid) -> joining.Hands:
-    """Hands by amplitude and phase, where both hands of all reflections are."""
+def _chosen(
+    seen: Sequence[Seen], either: list[list[Placed]], likeness: list[list[float]], grid: Grid, twins: Sequence[bool] | None
+) -> joining.Hands:
+    """Hands by amplitude and phase, where both hands of all reflections are; or those that are stated, and what speaks against them."""
     reference = np.abs(either[0][0].rho)
     common = np.all([placed.support for pair in either for placed in pair], axis=0)
     if not common.any():
@@ -138,7 +140,8 @@ def _chosen(seen: Sequence[Seen], either: list[list[Placed]], likeness: list[lis
     basis, weight = geometry.lab_basis(grid.voxel), np.where(common, reference**2, 0.0)
     slopes = [[beyond(np.where(common, placed.rho, 0), weight, basis)[0] for placed in pair] for pair in either]
     g = np.array([one.turn @ vector_of(one.crystal, "q_peak") for one in seen])
-    return joining.choose_hands(np.array(likeness), g, np.array(slopes), weight)
+    data = np.array(likeness), g, np.array(slopes), weight
+    return joining.choose_hands(*data) if twins is None else joining.stated_hands(np.array(twins), *data)
 
 
 def _laid(one: Seen, grid: Grid, reference: Array, twin: bool) -> tuple[Placed, float]:

@@ -15,7 +15,7 @@ from xcdi.kernels.registration import Registration
 from xcdi.schema import LAB
 from xcdi.stages.strain import basis_of, object_of, vector_of
 
-__all__ = ["Grid", "State", "common_grid", "edges_of", "registered"]
+__all__ = ["Grid", "State", "common_grid", "edges_of", "product", "ratio", "registered"]
 
 ROOM = 4  # voxels around the crystals, for them to move
 
@@ -125,3 +125,14 @@ def _taken(values: Array, nearest: list[Array]) -> Array:
     """Map on the grid of the series; 0 outside the crystal's own."""
     padded = np.pad(values, ((0, 1),) * 3)  # index -1 is the padding
     return np.asarray(padded[np.ix_(*nearest)])
+
+
+def product(state: State, other: State) -> Array:
+    """Product of a state with the conjugate of another, 0 outside either."""
+    return np.where(state.support & other.support, state.rho * np.conj(other.rho), 0)
+
+
+def ratio(state: State, other: State) -> Array:
+    """Product of a state with the conjugate of another, without the ramp and phase that most of it agrees on."""
+    both = product(state, other)
+    return registration.without_ramp(both, *registration.levelled(both))

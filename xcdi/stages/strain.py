@@ -30,8 +30,10 @@ Maps = dict[str, tuple[Array, str]]  # values (z, y, x) and unit, by name
 class Refraction(Model):
     """What the crystal is made of, as X-rays see it."""
 
-    delta: float = Field(gt=0, lt=0.01, description="of the refractive index 1 - delta + i beta at the energy of the scan")
-    beta: float = Field(ge=0, lt=0.01, description="of the same; 0: absorption is left as it is")
+    delta: float = Field(
+        gt=0, lt=0.01, examples=["3.6e-5"], description="of the refractive index 1 - delta + i beta at the energy of the scan"
+    )
+    beta: float = Field(ge=0, lt=0.01, examples=["1.0e-6"], description="of the same; 0: absorption is left as it is")
     source: str = Field(min_length=3, description="where these numbers come from")
     twin: bool = Field(default=False, description="whether the phased object is known to be the twin of the crystal, turned inside out")
 

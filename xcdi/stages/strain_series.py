@@ -14,10 +14,11 @@ from xcdi.errors import XcdiError
 from xcdi.kernels import boundary_motion, registration, resampling, strain
 from xcdi.kernels.avalanches import grains
 from xcdi.kernels.phasing import alignment
-from xcdi.schema import CRYSTAL, LAB, require
+from xcdi.schema import LAB
+from xcdi.stages import boundary_changes, state_checks
 from xcdi.stages import state_frame as frame
 from xcdi.stages.state_frame import Grid, State
-from xcdi.stages.strain import object_of, vector_of
+from xcdi.stages.strain import vector_of
 
 __all__ = ["Against", "series", "started", "starts", "with_ensemble"]
 
@@ -60,16 +61,19 @@ def series(
         first state), `strain`, `displacement_change` [nm], `strain_change`, their `_error` where all states have errors,
         `displaced` and, inside of grains, `strained` (changed significantly). Per state: `time` [s], `grade`, `strain_step`,
         `tilt_1_step`, `tilt_2_step` [rad] with errors, `mean_d_spacing` [nm] of q_mean, `overlap`, `twin`, `twin_margin`,
+        `amplitude_overlap` and `local_overlap` with the first one (of the moduli; of parts a few voxels wide, each of any phase),
         `shift` (axis) [nm] by which it was moved and its error, `order` (scatter over the solutions as its error), `perfect`,
         `boundary_area` [nm2] (of smooth surfaces, grooves closed), `grains`. Per (state, boundary) of the first state:
         `boundary_shift` [nm], positive where grain i grew, `swept_volume` [nm3], `area_change` [nm2], `jump_change` [rad],
         `slip` [nm along G], with errors; i, j, `area`, `normal` (NaN where one grain lies around the other), `centroid`. Numbers of
-        an unreliable state are NaN; its maps of amplitude and strain are there, to be hatched.
+        an unreliable state are NaN, and of one that does not look like the first (see the attribute warning); its maps of
+        amplitude and strain are there.
 
     Raises
     ------
     XcdiError
-        If there are fewer than two crystals, no reliable one, or some of another reflection, or if times fall.
+        If there are fewer than two crystals that can be compared: reliable, of one reflection, of one particle; if two are
+        the same result, or if times fall.
 
     Notes
     -----
@@ -83,17 +87,22 @@ def series(
     Source of the difference by ratio: Yang et al., J. Appl. Cryst. 55, 1184 (2022).
     """
     usable = [crystal.attrs.get("grade") != "unreliable" for crystal in crystals]
-    _check(crystals, usable)
+    state_checks.check(crystals, usable)
     first = usable.index(True)
     grid = frame.common_grid(crystals, first)
-    states = frame.registered(crystals, usable, grid, first)
+    states, others = state_checks.without_others(frame.registered(crystals, usable, grid, first), first)
+    usable = [state.usable for state in states]
     before = [_before(k, usable, first, against) for k in range(len(states))]
     g = vector_of(crystals[first], "q_mean")
     found = xr.Dataset(coords=_coordinates(grid, len(states)))
     found = found.assign(_times(starts(crystals) if times is None else times, len(states))).assign(_maps(states, before, g, grid, sigmas))
-    found = found.assign(_scalars(crystals, states, before, grid)).assign(_boundaries(states, before, first, g, grid))
+    found = found.assign(_scalars(crystals, states, before, first, grid)).assign(
+        boundary_changes.boundaries(states, before, first, g, grid)
+    )
+    notes = _notes(crystals, first, g, against, sigmas)
+    doubts = "; ".join([*others, *_guessed(found)])
     told = _time_from(crystals, found.time.to_numpy(), "start of each scan" if times is None else time_from)
-    return found.assign_attrs(_notes(crystals, first, g, against, sigmas, found)).assign_attrs(time_from=told)
+    return found.assign_attrs(notes | {"time_from": told} | ({"warning": doubts} if doubts else {}))
 
 
 def started(crystal: xr.Dataset) -> float:
@@ -149,19 +158,6 @@ def _order_error(crystal: xr.Dataset, solutions: Array, basis: Array) -> float:
     return float(np.std(means, ddof=1))
 
 
-def _check(crystals: Sequence[xr.Dataset], usable: list[bool]) -> None:
-    if len(crystals) < 2:
-        raise XcdiError(f"{len(crystals)} state of a particle; a series needs two or more")
-    for crystal in crystals:
-        require(crystal, "support", "grain", schema=CRYSTAL)
-        object_of(crystal)
-    if not any(usable):
-        raise XcdiError(f"all {len(crystals)} states are unreliable, and nothing can be measured against them; phase them again")
-    lengths = np.array([np.linalg.norm(vector_of(crystal, "q_mean")) for crystal in crystals])
-    if lengths.max() > 1.1 * lengths.min():
-        raise XcdiError(f"|q| of the states is {lengths.min():.4g} to {lengths.max():.4g} 1/nm: these are different reflections; give one")
-
-
 def _before(k: int, usable: list[bool], first: int, against: Against) -> int:
     """Number of the state that state `k` is compared with."""
     earlier = [n for n in range(first, k) if usable[n]]
@@ -208,7 +204,7 @@ def _maps(states: list[State], before: list[int], g: Array, grid: Grid, sigmas: 
 def _of_state(state: State, other: State, g: Array, basis: Array, sigmas: float) -> dict[str, Array]:
     """Maps of one state, and of its change since another."""
     both = state.support & other.support
-    ratio = _ratio(state, other)
+    ratio = frame.ratio(state, other)
     slope, stayed = _within_grains(ratio, state, other, basis)
     along = strain.directions(g)[0]
     own = strain.gradient(state.rho, basis)
@@ -242,17 +238,6 @@ def _inner(state: State, stayed: Array) -> Array:
     return np.asarray(grains.interior(np.where(stayed, state.grain, 0)) & stayed)
 
 
-def _product(state: State, other: State) -> Array:
-    """Product of a state with the conjugate of another, 0 outside either."""
-    return np.where(state.support & other.support, state.rho * np.conj(other.rho), 0)
-
-
-def _ratio(state: State, other: State) -> Array:
-    """The same without the ramp and phase that most of it agrees on."""
-    ratio = _product(state, other)
-    return registration.without_ramp(ratio, *registration.levelled(ratio))
-
-
 def _errors(state: State, other: State, g: Array) -> dict[str, Array]:
     """Errors of the changes of displacement and strain, where both states have theirs."""
     found = {}
@@ -263,7 +248,7 @@ def _errors(state: State, other: State, g: Array) -> dict[str, Array]:
     return found
 
 
-def _scalars(crystals: Sequence[xr.Dataset], states: list[State], before: list[int], grid: Grid) -> dict[str, Any]:
+def _scalars(crystals: Sequence[xr.Dataset], states: list[State], before: list[int], first: int, grid: Grid) -> dict[str, Any]:
     """One number per state."""
     rows = []
     for k, (crystal, state) in enumerate(zip(crystals, states, strict=True)):
@@ -281,6 +266,8 @@ def _scalars(crystals: Sequence[xr.Dataset], states: list[State], before: list[i
         moved = [getattr(s.how, name)[::-1] * grid.voxel[::-1] if s.usable else np.full(3, np.nan) for s in states]
         values[name] = (("state", "axis"), np.stack(moved), {"units": "nm"})
     values["grade"] = ("state", np.array([str(crystal.attrs.get("grade", "not graded")) for crystal in crystals]), {"units": ""})
+    for name, likeness in zip(("amplitude_overlap", "local_overlap"), np.transpose(state_checks.likeness(states, first)), strict=True):
+        values[name] = ("state", likeness, {"units": "1"})
     values["twin"] = ("state", np.array([state.how.twin for state in states]), {"units": ""})
     values["twin_margin"] = ("state", np.array([s.how.margin if s.usable else np.nan for s in states]), {"units": "1"})
     return values
@@ -303,7 +290,7 @@ def _steps(crystals: tuple[xr.Dataset, xr.Dataset], states: tuple[State, State],
         return {f"{name}{e}": 0.0 for name in STEPS for e in ("", "_error")}
     waves = [vector_of(one, "q_peak") + np.asarray(one.attrs.get("ramp", np.zeros(3)), dtype=float) for one in crystals]
     (own, ramp), (other, before) = zip(waves, (state.how.ramp for state in states), strict=True)
-    product = _product(*states)
+    product = frame.product(*states)
     step = own - other + ((ramp - before + registration.levelled(product)[0]) / grid.voxel)[::-1]
     error = (registration.ramp_error(product) / grid.voxel)[::-1]
     spread = [error, *(np.asarray(one.attrs.get("q_mean_error", np.full(3, np.nan)), dtype=float) for one in crystals)]
@@ -314,77 +301,8 @@ def _steps(crystals: tuple[xr.Dataset, xr.Dataset], states: tuple[State, State],
     return found
 
 
-def _boundaries(states: list[State], before: list[int], first: int, g: Array, grid: Grid) -> dict[str, Any]:
-    """Boundaries of the first state, and how each moved and slipped."""
-    named = states[first].whole
-    pairs = boundary_motion.pairs(named)
-    faces = [boundary_motion.face(named, pair, grid.voxel) for pair in pairs]
-    kept = [(pair, face) for pair, face in zip(pairs, faces, strict=True) if face is not None]
-    middle = np.array([line[len(line) // 2] for line in grid.lines])
-    both = np.array([pair for pair, _ in kept], dtype=np.int16).reshape(-1, 2)
-    values: dict[str, Any] = {name: ("boundary", both[:, n], {"units": ""}) for n, name in enumerate(("boundary_i", "boundary_j"))}
-    values["area"] = ("boundary", np.array([face.area for _, face in kept]), {"units": "nm2"})
-    for name, unit, vectors in (
-        ("centroid", "nm", [(face.centroid + middle)[::-1] for _, face in kept]),
-        ("normal", "1", [face.normal[::-1] for _, face in kept]),
-    ):
-        values[name] = (("boundary", "axis"), np.array(vectors).reshape(-1, 3), {"units": unit})
-    table = [_all_boundaries(state, states[n], [pair for pair, _ in kept], g, grid) for state, n in zip(states, before, strict=True)]
-    for name, unit in CHANGES.items():
-        numbers = np.array([[one[name] for one in row] for row in table], dtype=float).reshape(len(states), len(kept))
-        values[name] = (("state", "boundary"), numbers, {"units": unit})
-    return values
-
-
-CHANGES = {
-    **{f"boundary_shift{e}": "nm" for e in ("", "_error")},
-    **{f"swept_volume{e}": "nm3" for e in ("", "_error")},
-    "area_change": "nm2",
-    **{f"jump_change{e}": "rad" for e in ("", "_error")},
-    **{f"slip{e}": "nm" for e in ("", "_error")},
-}
-
-
-def _all_boundaries(state: State, other: State, pairs: Sequence[tuple[int, int]], g: Array, grid: Grid) -> list[dict[str, float]]:
-    """Changes of all boundaries from one state to another; none from a state to itself."""
-    if state is other:
-        return [dict.fromkeys(CHANGES, 0.0) for _ in pairs]
-    if not state.usable:
-        return [dict.fromkeys(CHANGES, np.nan) for _ in pairs]
-    ratio, error = _ratio(state, other), None
-    if state.phase_error is not None and other.phase_error is not None:
-        error = np.hypot(state.phase_error, other.phase_error)
-    rows = []
-    for pair in pairs:
-        jump = boundary_motion.jump_change(ratio, state.whole, other.whole, pair, phase_error=error)
-        moved = _moved_boundary(state, other, pair, grid)
-        rows.append(moved if np.isnan(moved["boundary_shift"]) else moved | _slipped(jump, g))
-    return rows
-
-
-def _moved_boundary(state: State, other: State, pair: tuple[int, int], grid: Grid) -> dict[str, float]:
-    """How far a boundary moved, by its part outside of grooves, where it is seen; NaN where it is missing in either state."""
-    own, before = (boundary_motion.face(one.whole, pair, grid.voxel) for one in (state, other))
-    if own is None or before is None:
-        return dict.fromkeys(CHANGES, np.nan)
-    moved = boundary_motion.motion(state.grain, other.grain, pair, grid.voxel, drawn=state.drawn - other.drawn)
-    normal = before.vector / before.area * grid.voxel
-    placed = sum(((normal * one.how.shift_error) ** 2).sum() for one in (state, other))
-    error = float(np.sqrt(moved.shift_error**2 + placed))
-    numbers = (moved.shift, error, moved.shift * before.area, error * before.area, own.area - before.area)
-    return dict(zip(CHANGES, numbers, strict=False))
-
-
-def _slipped(jump: tuple[float, float], g: Array) -> dict[str, float]:
-    """Change of the phase jump at a boundary, and the slip along G that it is."""
-    length = float(np.linalg.norm(g))
-    return {"jump_change": jump[0], "jump_change_error": jump[1], "slip": -jump[0] / length, "slip_error": jump[1] / length}
-
-
-def _notes(crystals: Sequence[xr.Dataset], first: int, g: Array, against: Against, sigmas: float, found: xr.Dataset) -> dict[str, Any]:
-    """What the maps are relative to, and what is doubtful."""
-    doubtful = ", ".join(map(str, np.flatnonzero(found.twin_margin.to_numpy() < registration.AMBIGUOUS)))
-    told = f"the hand of state {doubtful} is a guess: turned inside out it fits as well; its changes may be of the wrong place"
+def _notes(crystals: Sequence[xr.Dataset], first: int, g: Array, against: Against, sigmas: float) -> dict[str, Any]:
+    """What the maps are relative to."""
     return {
         "q_mean": g.tolist(),
         "q_peak": list(crystals[first].attrs["q_peak"]),
@@ -393,5 +311,11 @@ def _notes(crystals: Sequence[xr.Dataset], first: int, g: Array, against: Agains
         "sigmas": sigmas,
         "scans": " ".join(str(crystal.attrs.get("scan", "?")) for crystal in crystals),
         "hand": "that of the first state, by amplitude and phase",
-        **({"warning": told} if doubtful else {}),
     }
+
+
+def _guessed(found: xr.Dataset) -> list[str]:
+    """Warning of the states whose hand is a guess."""
+    doubtful = ", ".join(map(str, np.flatnonzero(found.twin_margin.to_numpy() < registration.AMBIGUOUS)))
+    told = f"the hand of state {doubtful} is a guess: turned inside out it fits as well; its changes may be of the wrong place"
+    return [told] if doubtful else []

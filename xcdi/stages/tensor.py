@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,15 +11,16 @@ import xarray as xr
 
 from xcdi.backend import Array
 from xcdi.errors import SchemaError, XcdiError
-from xcdi.kernels import geometry, joining, strain, tensor
+from xcdi.kernels import geometry, strain, tensor
+from xcdi.kernels.joining import Hands
 from xcdi.schema import CRYSTAL, LAB, require
-from xcdi.stages import reflections
+from xcdi.stages import reflections, tensor_grade
 from xcdi.stages.strain import object_of, vector_of
 
-__all__ = ["COMPONENTS", "combine"]
+__all__ = ["COMPONENTS", "NEEDED", "combine"]
 
 NEEDED = 3
-GRADES = ("good", "limited", "unreliable")
+PARALLEL = 0.5  # degrees between the G of one reflection
 FLATTEST = 20.0  # condition number of the directions of G above which errors grow beyond use
 ERRORS = ("strain_error", "tilt_1_error", "tilt_2_error")
 NO_CHECK = "no check is possible: three reflections are just enough"
@@ -65,26 +67,28 @@ def combine(crystals: Sequence[xr.Dataset], *, voxel_nm: float | None = None, tw
 
         All are relative to the mean crystal: weighted by the intensity, the means of distortion and of u are 0. Rotations are right-handed.
 
-        Attributes: reflections; g (n x 3) [1/nm]; condition; twins; hands_by; chi2; left_out; grade, the worst of all, and unreliable
-        where the hands are a guess. Of four or more: held_rms, held_spread, held_correlation of each reflection foretold from
-        the others, over all voxels; held_inner_rms and so on, over those with all their neighbours in the same grain.
+        Attributes: reflections; g (n x 3) [1/nm]; condition; twins; hands_by; chi2; left_out; alike, the overlap of each amplitude
+        with the mean of the others; grade and warning of :func:`xcdi.stages.tensor_grade.grade`. Of four or more: held_rms,
+        held_spread, held_correlation of each reflection foretold from the others, over all voxels; held_inner_rms and so on, over
+        those with all their neighbours in the same grain.
 
     Raises
     ------
     XcdiError
-        If fewer than three reliable reflections are there, they lie in one plane, or share no voxel.
+        If fewer than three reliable reflections are there, one is given twice, they lie in one plane, or share no voxel.
     SchemaError
         If a crystal lacks what is needed.
 
     Notes
     -----
-    Place is found by the amplitude, hand by amplitude and, with four or more, by phase (:mod:`xcdi.kernels.joining`); all together may
-    still be the twin, which has the same strain at the mirrored place. u is that of the unwrapped phases: behind a grain boundary it
-    may be off by vectors of the lattice; strain and rotation are not.
+    Place is found by the amplitude, hand by amplitude and, with four or more of which no three lie in one plane, by phase
+    (:mod:`xcdi.kernels.joining`); all together may still be the twin, which has the same strain at the mirrored place. u is that of
+    the unwrapped phases: behind a grain boundary it may be off by vectors of the lattice; strain and rotation are not.
     Source: Newton et al., Nature Mater. 9, 120 (2010), doi 10.1038/nmat2607; Hofmann et al., Phys. Rev. Materials 4, 013801 (2020).
     """
     used, left_out = _usable(crystals)
     seen = [reflections.seen_of(crystal, used[0]) for crystal in used]
+    _one_each(seen, [place for place, crystal in enumerate(crystals, 1) if _reliable(crystal)])
     _not_flat(seen)
     grid = reflections.grid_of(seen, voxel_nm)
     placed, hands = reflections.registered(seen, grid, _known(twins, crystals))
@@ -97,8 +101,9 @@ def combine(crystals: Sequence[xr.Dataset], *, voxel_nm: float | None = None, tw
         "error_from": "errors of the crystals, reflection by reflection" if stated else "nothing: not all crystals have errors",
         **({"chi2": float(np.median(found.chi2[fields.support]))} if stated and len(seen) > NEEDED else {}),
     }
-    checks = _checks(fields, weights, made["grain" if "grain" in made else "support"].to_numpy().astype(int))
-    return made.assign_attrs(_about(seen, fields, hands) | notes | checks | _grade(used, hands))
+    notes |= _checks(fields, weights, made["grain" if "grain" in made else "support"].to_numpy().astype(int))
+    notes |= _about(seen, fields, hands) | {"alike": tensor_grade.alike(placed)}
+    return made.assign_attrs(notes | tensor_grade.grade(seen, hands, notes))
 
 
 def _known(twins: Sequence[bool] | None, crystals: Sequence[xr.Dataset]) -> list[bool] | None:
@@ -107,11 +112,11 @@ def _known(twins: Sequence[bool] | None, crystals: Sequence[xr.Dataset]) -> list
         return None
     if len(twins) != len(crystals):
         raise XcdiError(f"twins has {len(twins)} entries for {len(crystals)} crystals; give one for each, or leave it out")
-    used = [bool(twin) for twin, crystal in zip(twins, crystals, strict=True) if crystal.attrs.get("grade") != "unreliable"]
+    used = [bool(twin) for twin, crystal in zip(twins, crystals, strict=True) if _reliable(crystal)]
     return [twin != used[0] for twin in used]  # against the first
 
 
-def _about(seen: Sequence[reflections.Seen], fields: Fields, hands: joining.Hands) -> dict[str, Any]:
+def _about(seen: Sequence[reflections.Seen], fields: Fields, hands: Hands) -> dict[str, Any]:
     """Attributes that say what was put together, and those of the first crystal that hold for all."""
     first = seen[0].crystal.attrs
     return {name: first[name] for name in ("beamline", "axes", "energy_kev", "sample_rotation") if name in first} | {
@@ -133,12 +138,25 @@ def _usable(crystals: Sequence[xr.Dataset]) -> tuple[list[xr.Dataset], list[str]
             raise SchemaError(
                 f"crystal {reflections.name_of(crystal)} has no attribute 'sample_rotation'; run stages.reflections.oriented on it first"
             )
-    bad = [reflections.name_of(crystal) for crystal in crystals if crystal.attrs.get("grade") == "unreliable"]
-    good = [crystal for crystal in crystals if crystal.attrs.get("grade") != "unreliable"]
+    bad = [reflections.name_of(crystal) for crystal in crystals if not _reliable(crystal)]
+    good = [crystal for crystal in crystals if _reliable(crystal)]
     if len(good) < NEEDED:
         why = f"{', '.join(bad)} unreliable, which leaves {len(good)}" if bad else f"{len(good)} given"
         raise XcdiError(f"a strain tensor needs {NEEDED} or more reflections: {why}; phase more of them, or phase those better")
     return good, bad
+
+
+def _reliable(crystal: xr.Dataset) -> bool:
+    return crystal.attrs.get("grade") != "unreliable"
+
+
+def _one_each(seen: Sequence[reflections.Seen], places: Sequence[int]) -> None:
+    """Refuse two results that see the same component of the displacement: they foretell one another, right or wrong."""
+    waves = np.array([one.turn @ vector_of(one.crystal, "q_peak") for one in seen])
+    waves /= np.linalg.norm(waves, axis=1, keepdims=True)
+    for i, k in combinations(range(len(seen)), 2):
+        if np.linalg.norm(np.cross(waves[i], waves[k])) < np.sin(np.radians(PARALLEL)):
+            raise XcdiError(f"results {places[i]} and {places[k]} ({seen[i].name}, {seen[k].name}) are of one reflection; give each once")
 
 
 def _not_flat(seen: Sequence[reflections.Seen]) -> None:
@@ -237,15 +255,6 @@ def _checks(fields: Fields, weights: Array, label: Array) -> dict[str, Any]:
         for what in tensor.Held._fields:
             columns[f"{name}_{what}"] = [float("nan") if one is None else getattr(one, what) for one in held]
     return columns
-
-
-def _grade(used: Sequence[xr.Dataset], hands: joining.Hands) -> dict[str, str]:
-    """The worst grade of all; unreliable, with a warning, where the hands are a guess."""
-    if hands.by != "guess":
-        return {"grade": max((str(crystal.attrs.get("grade", GRADES[-1])) for crystal in used), key=GRADES.index)}
-    told = "amplitude and phases fit" if len(used) > NEEDED else "the amplitude, all that three have, fits"
-    what = "some reflections may be turned inside out against the first"
-    return {"grade": GRADES[-1], "warning": f"{what}: {told} either way; add a reflection, or state twins"}
 
 
 def _labelled(first: reflections.Seen, fields: Fields, grid: reflections.Grid, maps: Mapping[str, tuple[Array, str]]) -> xr.Dataset:

@@ -279,9 +279,16 @@ def photon_reach(counts: Array, radius: Array, *, speckle: float, background: fl
     Returns
     -------
     float
-        A full period of that length, 2 pi over it, is what can be expected to be resolved.
+        A full period of that length, 2 pi over it, is what can be expected to be resolved. NaN where no voxel counts.
+
+    Examples
+    --------
+    >>> photon_reach(np.ones(3), np.full(3, -1.0), speckle=8.0)
+    nan
     """
     used = np.nan_to_num(np.asarray(radius, float), nan=-1.0) >= 0
+    if not used.any():
+        return float("nan")
     order = np.linspace(0, float(radius[used].max()) * (1 + 1e-9), 25)
     shell = np.digitize(radius[used], order) - 1
     voxels = np.bincount(shell, minlength=24)

@@ -1,0 +1,28 @@
+"""What a rocking scan needs to be phased, as far as it can be told before a frame is read."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from xcdi.errors import XcdiError
+from xcdi.stages import instrument
+
+__all__ = ["rocks"]
+
+FEWEST = 8  # frames
+
+
+def rocks(scan: xr.Dataset) -> None:
+    """Refuse a scan of too few frames, one in which nothing rocks evenly, or whose detector or energy nobody states.
+
+    Raises
+    ------
+    XcdiError
+        Says what is missing.
+    """
+    frames = scan.sizes["frame"]
+    if frames < FEWEST:
+        raise XcdiError(f"{frames} frame{'s' * (frames != 1)}; a rocking scan of a Bragg peak needs at least {FEWEST} to be phased")
+    instrument.rocking(scan, 0)
+    instrument.camera(scan, 0)
+    instrument.wavelength(scan, 0)
