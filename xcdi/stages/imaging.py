@@ -11,7 +11,7 @@ from xcdi.settings import Model
 from xcdi.stages import arc, corrections, dislocations, geometry, phasing, preflight, strain
 from xcdi.stages.grains import Structure, triple_lines, without_statistics
 from xcdi.stages.grains import grains as find_grains
-from xcdi.stages.readiness import rocks
+from xcdi.stages.readiness import enough
 from xcdi.stages.strain import Straining
 
 __all__ = ["Imaging", "cut", "image", "usable_corrections"]
@@ -63,7 +63,7 @@ def image(scan: xr.Dataset, how: Imaging, *, seed: int, device: str = "cpu", wor
     XcdiError
         If the scan does not rock, has too few frames, or nothing can be trusted.
     """
-    rocks(scan)
+    enough(scan)
     peak = cut(scan, how, device=device)
     peak = preflight.noted(peak, preflight.diagnose(scan, peak))
     phased = phasing.reconstruct(peak, how.recipe, seed=seed, device=device, workers=workers)

@@ -7,7 +7,7 @@ import xarray as xr
 from xcdi.errors import XcdiError
 from xcdi.stages import instrument
 
-__all__ = ["rocks"]
+__all__ = ["enough", "rocks"]
 
 FEWEST = 8  # frames
 
@@ -20,9 +20,19 @@ def rocks(scan: xr.Dataset) -> None:
     XcdiError
         Says what is missing.
     """
-    frames = scan.sizes["frame"]
-    if frames < FEWEST:
-        raise XcdiError(f"{frames} frame{'s' * (frames != 1)}; a rocking scan of a Bragg peak needs at least {FEWEST} to be phased")
+    enough(scan)
     instrument.rocking(scan, 0)
     instrument.camera(scan, 0)
     instrument.wavelength(scan, 0)
+
+
+def enough(scan: xr.Dataset) -> None:
+    """Refuse a scan of fewer than eight frames.
+
+    Examples
+    --------
+    >>> enough(xr.Dataset(coords={"frame": range(8)}))
+    """
+    frames = scan.sizes["frame"]
+    if frames < FEWEST:
+        raise XcdiError(f"{frames} frame{'s' * (frames != 1)}; a rocking scan of a Bragg peak needs at least {FEWEST} to be phased")
