@@ -79,11 +79,11 @@ def find_bad_pixels(scan: xr.Dataset) -> xr.Dataset:
         If no pixel is left, or counts are negative.
     """
     counts = to_float(scan).counts
-    total, low = _computed(counts.sum("frame", dtype=float), counts.min("frame"))
-    if np.nanmin(low, initial=0.0) < 0:
-        raise XcdiError(f"{int((low < 0).sum())} pixels hold negative counts (lowest {np.nanmin(low):g}); expected counts of 0 or more")
+    total, low = _computed(counts.sum("frame", dtype=float), counts.fillna(np.inf).min("frame", skipna=False))
+    if low.min(initial=0.0) < 0:
+        raise XcdiError(f"{int((low < 0).sum())} pixels hold negative counts (lowest {low.min():g}); expected counts of 0 or more")
     bad = corrections.hot_pixels(total) | corrections.dead_pixels(total)
-    bad |= np.isnan(low)  # never once measured
+    bad |= np.isinf(low)  # never once measured
     valid = scan.valid.to_numpy() & ~bad
     if not valid.any():
         raise XcdiError("no trustworthy pixel is left after masks, hot and dead pixels; check the pixel mask")
