@@ -126,7 +126,7 @@ def cluster(folder):
 @pytest.mark.slow
 def test_a_cluster_gives_the_bits_of_one_process(raw, tmp_path):
     common = ["run", "superlattice", str(raw), "--beamline", "demo", *QUICK]
-    assert main([*common, "--workers", "1", "--out", str(tmp_path / "here")]) == 0
+    subprocess.run([*XCDI, *common, "--workers", "1", "--out", str(tmp_path / "here")], check=True)  # with BLAS threads as xcdi sets them
     with cluster(tmp_path) as address:
         assert main([*common, "--scheduler", address, "--out", str(tmp_path / "there")]) == 0
     assert_same_bits(tmp_path / "here/particle_superlattice.h5", tmp_path / "there/particle_superlattice.h5")
