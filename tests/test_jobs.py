@@ -17,6 +17,7 @@ from xcdi import io
 from xcdi.errors import XcdiError
 from xcdi.jobs import Job, follow_scans, make_job, run_job, run_many, watch
 from xcdi.jobs.ahead import Ahead
+from xcdi.jobs.bugs import why
 from xcdi.jobs.job import file_name
 from xcdi.jobs.lock import locked, tidy
 from xcdi.jobs.making import together
@@ -332,3 +333,8 @@ def test_a_cluster_started_by_hand_gives_the_same_bits(night, tmp_path):
     for scan in ("S1", "S2"):
         run_job(night(scan))
         assert same_bits(night(scan).output, night(scan, out=tmp_path / "cluster").output)
+
+
+def test_a_bug_whose_traceback_cannot_be_written_says_so(night, monkeypatch):
+    monkeypatch.setattr("xcdi.jobs.bugs.traceback_file", lambda job: job.output.parent / "no" / "such" / "folder.txt")
+    assert "its traceback could not be written" in why(ZeroDivisionError("division by zero"), night("S1"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from xcdi.jobs.job import MENDABLE, Job, one_line
@@ -42,10 +42,13 @@ def why(error: Exception, job: Job) -> str:
     if isinstance(error, MENDABLE):
         return one_line(error)
     path = traceback_file(job)
-    with suppress(OSError):
+    try:
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        mend = f"report it with its traceback, {path}"
+    except OSError as full:
+        mend = f"report it; its traceback could not be written ({one_line(full)})"
     whose = f"xcdi or {job.pipeline_name}.py" if job.pipeline.endswith(".py") else "xcdi"
-    return f"bug in {whose}: {type(error).__name__}: {one_line(error)}; report it with its traceback, {path}"
+    return f"bug in {whose}: {type(error).__name__}: {one_line(error)}; {mend}"
 
 
 def traceback_file(job: Job) -> Path:

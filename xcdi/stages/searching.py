@@ -135,10 +135,15 @@ def _finals(found: Population, fitted: Measured, recipe: Recipe, more: bool, mac
     """Refine the best starts, and all others where `more` are allowed and these agree too little for a small error of their mean."""
     order, n = np.argsort(found.misfit, kind="stable"), recipe.finalists or len(found.ends)
     ends = _refined([found.ends[i] for i in order[:n]], fitted, recipe, machine)
-    aligned = alignment.align(np.stack([end.rho for end in ends]), ends[0].rho)
-    if more and len(order) > n and not quality.agreement(aligned) >= ENOUGH:
+    if more and len(order) > n and not _alike(ends):
         ends += _refined([found.ends[i] for i in order[n:]], fitted, recipe, machine)
     return order[: len(ends)], ends
+
+
+def _alike(ends: Sequence[Estimate]) -> bool:
+    """Whether refined starts agree well enough for their mean to need no others; a single one does not."""
+    aligned = alignment.align(np.stack([end.rho for end in ends]), ends[0].rho)
+    return quality.agreement(aligned) >= ENOUGH
 
 
 def _searched(ground: Ground, *, seed: int, machine: Machine) -> Population:

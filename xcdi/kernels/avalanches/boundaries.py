@@ -27,7 +27,6 @@ __all__ = [
     "grain_phases",
     "phase_jumps",
     "surface_areas",
-    "vector_areas",
 ]
 
 FEWEST = 6  # faces of voxels that make a boundary
@@ -124,18 +123,6 @@ def _to_faces(own: Array, steps: Array) -> Array:
     longest = np.abs(step).max(axis=0)
     half = np.take(steps, np.abs(step).argmax(axis=0)) / 2
     return away * (1 - np.divide(half, longest, out=np.zeros_like(away), where=longest > 0))
-
-
-def vector_areas(label: Array, basis: Array) -> dict[tuple[int, int], Array]:
-    """Sum of the face vectors (x, y, z) [nm2] of every pair that touches, from the smaller label (0 is outside) to the larger.
-
-    Those around one grain add up to zero: its surface is closed.
-    """
-    labels, indices = faces(np.pad(label, 1).astype(int) + 1)  # so that the outside is a region too
-    across = indices[:, 1] - indices[:, 0]
-    pairs, which = np.unique(labels, axis=0, return_inverse=True)
-    turn = _face_vectors(basis)
-    return {(int(i) - 1, int(j) - 1): turn @ across[which.ravel() == n].sum(axis=0) for n, (i, j) in enumerate(pairs)}
 
 
 def surface_areas(label: Array, basis: Array) -> Array:
