@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xcdi.artificial import speckle
-from xcdi.kernels import correlation
+from xcdi.kernels.correlation import speckles
 from xcdi.stages.correlation import NORMALISATIONS, TwoTime
 
 FORGOTTEN = 0.01  # part of the contrast below which a decay counts as over
@@ -152,7 +152,7 @@ def contrast(seeds=10, means=(0.02, 0.05, 0.1, 0.3, 1.0)):
     found = {
         n: np.array(
             [
-                correlation.contrast(speckle.draw(base.model_copy(update={"mean_count": n}), k).counts.reshape(base.frames, -1))
+                speckles.contrast(speckle.draw(base.model_copy(update={"mean_count": n}), k).counts.reshape(base.frames, -1))
                 for k in range(seeds)
             ]
         )

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from xcdi.kernels import correlation
+from xcdi.kernels.correlation import normalise, products
 
 
 def fastest(work, repeats=5):
@@ -29,14 +29,14 @@ def main(times=2000, pixels=20000):
     counts = np.random.default_rng(0).poisson(0.3, (times, pixels)).astype(np.uint8)
     single, later = counts.astype(np.float32), np.ascontiguousarray(counts.astype(np.float32)[::-1])
     flop = 2 * times**2 * pixels
-    weights = correlation.noise_weights(np.full(pixels, 0.3))
+    weights = normalise.noise_weights(np.full(pixels, 0.3))
     work = {
         "sgemm, two matrices": lambda: single @ later.T,
-        "exact products, float32 counts": lambda: correlation.raw_products(single),
-        "exact products, uint8 counts": lambda: correlation.raw_products(counts),
-        "append 50 frames, uint8 counts": lambda: correlation.raw_products(counts[:50], counts),
-        "N1 from the products": lambda s=correlation.sums(counts): correlation.by_mean(s),
-        "N5, uint8 counts": lambda: correlation.weighted(counts, weights),
+        "exact products, float32 counts": lambda: products.raw_products(single),
+        "exact products, uint8 counts": lambda: products.raw_products(counts),
+        "append 50 frames, uint8 counts": lambda: products.raw_products(counts[:50], counts),
+        "N1 from the products": lambda s=normalise.sums(counts): normalise.by_mean(s),
+        "N5, uint8 counts": lambda: normalise.weighted(counts, weights),
     }
     seconds = {name: fastest(job) for name, job in work.items()}
     rate = flop / seconds["sgemm, two matrices"]

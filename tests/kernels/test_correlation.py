@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from xcdi.kernels import correlation as kernel
 from xcdi.kernels import regions, relaxation
+from xcdi.kernels.correlation import normalise, one_time, products, speckles
 
 TIMES, PIXELS, MODES, TAU, EXPONENT, MEAN = 200, 2000, 4, 20.0, 1.5, 0.3
 
@@ -25,18 +25,18 @@ def speckle(seed, *, times=TIMES, pixels=PIXELS, tau=TAU, mean=MEAN, frozen=0.0)
 
 
 def even(pixels):
-    return kernel.Weights(np.ones(pixels), np.ones(pixels), float(pixels), float(pixels))
+    return normalise.Weights(np.ones(pixels), np.ones(pixels), float(pixels), float(pixels))
 
 
 def flat(counts, crossover=2.0):
-    return kernel.noise_weights(np.full(counts.shape[1], counts.mean()), crossover=crossover)
+    return normalise.noise_weights(np.full(counts.shape[1], counts.mean()), crossover=crossover)
 
 
 ESTIMATORS = {
-    "N1": lambda counts: kernel.by_mean(kernel.sums(counts)),
-    "N3": lambda counts: kernel.weighted(counts, flat(counts, 0.0)),
-    "N4": lambda counts: kernel.covariance(kernel.sums(counts)),
-    "N5": lambda counts: kernel.weighted(counts, flat(counts)),
+    "N1": lambda counts: normalise.by_mean(normalise.sums(counts)),
+    "N3": lambda counts: normalise.weighted(counts, flat(counts, 0.0)),
+    "N4": lambda counts: normalise.covariance(normalise.sums(counts)),
+    "N5": lambda counts: normalise.weighted(counts, flat(counts)),
 }
 
 
@@ -53,8 +53,8 @@ def estimator(request):
 def test_products_are_exact_on_every_library(xp, as_numpy):
     counts = np.random.default_rng(1).integers(0, 9, (7, 301))
     later = np.random.default_rng(2).integers(0, 9, (3, 301))
-    np.testing.assert_array_equal(as_numpy(kernel.raw_products(xp.asarray(counts))), counts @ counts.T)
-    np.testing.assert_array_equal(as_numpy(kernel.raw_products(xp.asarray(counts), xp.asarray(later))), counts @ later.T)
+    np.testing.assert_array_equal(as_numpy(products.raw_products(xp.asarray(counts))), counts @ counts.T)
+    np.testing.assert_array_equal(as_numpy(products.raw_products(xp.asarray(counts), xp.asarray(later))), counts @ later.T)
 
 
 @pytest.mark.parametrize("largest", [3, 5_000, 1_000_000])
@@ -62,30 +62,30 @@ def test_products_are_exact_for_any_brightness(largest):
     counts = np.random.default_rng(3).integers(0, largest, (5, 503), dtype=np.uint32)
     counts[:, 11] = largest
     exact = counts.astype(object) @ counts.T.astype(object)
-    assert np.array_equal(kernel.raw_products(counts).astype(np.int64), exact.astype(np.int64))
+    assert np.array_equal(products.raw_products(counts).astype(np.int64), exact.astype(np.int64))
 
 
 def test_panels_change_nothing(monkeypatch):
     counts = np.random.default_rng(4).integers(0, 50, (11, 1009))
-    monkeypatch.setattr(kernel, "PANEL_BYTES", 4 * 11 * 257)
-    np.testing.assert_array_equal(kernel.raw_products(counts), counts @ counts.T)
+    monkeypatch.setattr(products, "PANEL_BYTES", 4 * 11 * 257)
+    np.testing.assert_array_equal(products.raw_products(counts), counts @ counts.T)
 
 
 def test_sums_past_exact_are_refused():
     with pytest.raises(ValueError, match=r"2\*\*53"):
-        kernel.raw_products(np.full((2, 3), 2**27, dtype=np.int64))
+        products.raw_products(np.full((2, 3), 2**27, dtype=np.int64))
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_library_gives_the_same(name, xp, as_numpy):
     counts = speckle(5, times=7, pixels=211)[0]
     if name in ("N1", "N4"):
-        found = {"N1": kernel.by_mean, "N4": kernel.covariance}[name](kernel.sums(xp.asarray(counts)))
+        found = {"N1": normalise.by_mean, "N4": normalise.covariance}[name](normalise.sums(xp.asarray(counts)))
     else:
-        weights = kernel.noise_weights(xp.full((211,), float(counts.mean())), crossover=2.0 if name == "N5" else 0.0)
-        found = kernel.weighted(xp.asarray(counts), weights)
+        weights = normalise.noise_weights(xp.full((211,), float(counts.mean())), crossover=2.0 if name == "N5" else 0.0)
+        found = normalise.weighted(xp.asarray(counts), weights)
     np.testing.assert_allclose(as_numpy(found), ESTIMATORS[name](counts), atol=2e-6)
-    np.testing.assert_allclose(as_numpy(kernel.one_time(found)), kernel.one_time(ESTIMATORS[name](counts)), atol=2e-6)
+    np.testing.assert_allclose(as_numpy(one_time.one_time(found)), one_time.one_time(ESTIMATORS[name](counts)), atol=2e-6)
 
 
 def test_symmetric(estimator):
@@ -118,19 +118,19 @@ def test_a_masked_pixel_weighs_nothing():
     hot[:, 17] = 99
     envelope = np.full(211, 0.3)
     envelope[17] = 0
-    weights = kernel.noise_weights(envelope, crossover=0.0)
-    np.testing.assert_array_equal(kernel.weighted(hot, weights), kernel.weighted(counts, weights))
+    weights = normalise.noise_weights(envelope, crossover=0.0)
+    np.testing.assert_array_equal(normalise.weighted(hot, weights), normalise.weighted(counts, weights))
 
 
 def test_block_by_block_is_the_whole_bit_for_bit():
     counts = speckle(11, times=29, pixels=307)[0]
     for cuts in ([0, 29], [0, 1, 8, 29], list(range(30))):
-        rows = [kernel.raw_products(counts[a:b], counts[:b]) for a, b in itertools.pairwise(cuts)]
+        rows = [products.raw_products(counts[a:b], counts[:b]) for a, b in itertools.pairwise(cuts)]
         pieced = np.zeros((29, 29))
         for (a, b), row in zip(itertools.pairwise(cuts), rows, strict=True):
             pieced[a:b, :b], pieced[:b, a:b] = row, row.T
-        for normalise in (kernel.by_mean, kernel.covariance):
-            np.testing.assert_array_equal(normalise(kernel.sums(counts, pieced)), normalise(kernel.sums(counts)))
+        for form in (normalise.by_mean, normalise.covariance):
+            np.testing.assert_array_equal(form(normalise.sums(counts, pieced)), form(normalise.sums(counts)))
 
 
 @pytest.mark.parametrize("name", ["N1", "N3", "N5"])
@@ -141,7 +141,7 @@ def test_speckle_of_known_dynamics_comes_back(name, ensemble):
 
 
 def test_covariance_is_the_square_of_the_field_correlation(ensemble):
-    bias = np.mean([kernel.covariance(kernel.sums(counts)) - 1 - MODES * (true - 1) for counts, true in ensemble], axis=0)
+    bias = np.mean([normalise.covariance(normalise.sums(counts)) - 1 - MODES * (true - 1) for counts, true in ensemble], axis=0)
     assert abs(bias[~np.eye(TIMES, dtype=bool)].mean()) < 8e-3
 
 
@@ -155,9 +155,9 @@ def test_scatter_of_an_element_is_that_of_photons():
 def test_a_frozen_part_stays_with_a_smooth_envelope_and_goes_with_the_pixel_mean():
     counts, _ = speckle(12, frozen=0.5, times=300)
     far = np.triu_indices(300, 150)
-    assert kernel.weighted(counts, flat(counts))[far].mean() == pytest.approx(1 + 0.25 / MODES, abs=0.004)
-    by_pixel = kernel.noise_weights(counts.mean(axis=0), crossover=0.0)
-    assert kernel.weighted(counts, by_pixel)[far].mean() < 1
+    assert normalise.weighted(counts, flat(counts))[far].mean() == pytest.approx(1 + 0.25 / MODES, abs=0.004)
+    by_pixel = normalise.noise_weights(counts.mean(axis=0), crossover=0.0)
+    assert normalise.weighted(counts, by_pixel)[far].mean() < 1
     frozen, error = relaxation.frozen_contrast(counts, np.full(PIXELS, MEAN))
     assert frozen > 5 * error
     assert frozen == pytest.approx(0.25 / MODES, abs=0.006)
@@ -169,21 +169,21 @@ def test_a_frozen_part_stays_with_a_smooth_envelope_and_goes_with_the_pixel_mean
 def test_contrast_without_shot_noise(mean):
     counts = np.concatenate([speckle(seed, times=100, mean=mean, tau=0.3)[0] for seed in range(30, 35)])
     noise = np.sqrt((2 * mean**2 + 4 * mean**3 + 4 * mean**4) * 1.25) / mean**2 / np.sqrt(counts.size)
-    assert abs(kernel.contrast(counts) - 0.25) < 3 * noise
+    assert abs(speckles.contrast(counts) - 0.25) < 3 * noise
     assert 3 * noise < 0.1
 
 
 def test_one_time_of_a_constant_is_the_constant():
     c = np.full((9, 9), 1.37)
     c[4] = c[:, 4] = np.nan
-    np.testing.assert_allclose(kernel.one_time(c), 1.37)
-    np.testing.assert_allclose(kernel.one_time(c, np.arange(1.0, 10.0)), 1.37)
+    np.testing.assert_allclose(one_time.one_time(c), 1.37)
+    np.testing.assert_allclose(one_time.one_time(c, np.arange(1.0, 10.0)), 1.37)
 
 
 def test_one_time_weighted_by_the_mean_is_the_ratio_of_sums():
     counts = speckle(14, times=23, pixels=307)[0] * np.arange(1, 24)[:, None]
     total = counts.sum(axis=1).astype(float)
-    g2 = kernel.one_time(kernel.by_mean(kernel.sums(counts)), total)
+    g2 = one_time.one_time(normalise.by_mean(normalise.sums(counts)), total)
     lag = 5
     expected = 307 * np.sum(counts[:-lag] * counts[lag:]) / np.sum(total[:-lag] * total[lag:])
     assert g2[lag] == pytest.approx(expected, rel=1e-12)
@@ -191,15 +191,15 @@ def test_one_time_weighted_by_the_mean_is_the_ratio_of_sums():
 
 def test_ages_share_out_all_pairs():
     c = np.random.default_rng(15).random((10, 10))
-    early, late = kernel.one_time(c, ages=(0, 4.5)), kernel.one_time(c, ages=(4.5, 10))
+    early, late = one_time.one_time(c, ages=(0, 4.5)), one_time.one_time(c, ages=(4.5, 10))
     pairs = np.array([sum(a + 0.5 < 4.5 for a in range(9)), sum(a + 0.5 >= 4.5 for a in range(9))])
-    assert kernel.one_time(c)[1] == pytest.approx((early[1] * pairs[0] + late[1] * pairs[1]) / 9)
+    assert one_time.one_time(c)[1] == pytest.approx((early[1] * pairs[0] + late[1] * pairs[1]) / 9)
     assert np.isnan(early[9] + late[9])
 
 
 def test_measured_matrix_gives_its_published_contrast(measured_data):
     c = np.load(measured_data / "chx_two_time" / "chx_2tcf_350.npy")
-    g2 = kernel.one_time(c)
+    g2 = one_time.one_time(c)
     assert g2[1] - 1 == pytest.approx(0.088, abs=0.002)
     assert g2[100] - 1 == pytest.approx(0.027, abs=0.002)
 
@@ -211,12 +211,12 @@ def binned(a, edges):
 def test_leaving_out_tiles_is_computing_without_them():
     counts = speckle(16, times=17, pixels=101)[0]
     tile = np.arange(101) % 3
-    for weights in (even(101), kernel.noise_weights(np.linspace(0.1, 2, 101))):
+    for weights in (even(101), normalise.noise_weights(np.linspace(0.1, 2, 101))):
         replicas = relaxation.leave_out(counts, weights, tile)
         rest = tile != 1
         w2 = (weights.mean[rest] / weights.product[rest]) ** 2
-        part = kernel.Weights(weights.product[rest], weights.mean[rest], w2.sum(), (w2**2).sum())
-        alone = kernel.one_time(kernel.weighted(counts[:, rest], part), kernel.frame_weight(counts[:, rest], part))
+        part = normalise.Weights(weights.product[rest], weights.mean[rest], w2.sum(), (w2**2).sum())
+        alone = one_time.one_time(normalise.weighted(counts[:, rest], part), normalise.frame_weight(counts[:, rest], part))
         np.testing.assert_allclose(replicas[1, 1:], alone[1:], atol=2e-5)
 
 
@@ -234,7 +234,7 @@ def test_a_known_relaxation_is_found(ensemble):
     tile = regions.tiles(*np.divmod(np.arange(PIXELS), 50))
     fits = []
     for counts, _ in ensemble:
-        g2 = kernel.one_time(kernel.by_mean(kernel.sums(counts)), counts.sum(axis=1).astype(float))
+        g2 = one_time.one_time(normalise.by_mean(normalise.sums(counts)), counts.sum(axis=1).astype(float))
         replicas = binned(relaxation.leave_out(counts, even(PIXELS), tile), edges)
         delay = binned(np.arange(TIMES, dtype=float), edges)
         fits.append(relaxation.fit_stretched(delay, binned(g2, edges), relaxation.jackknife_error(replicas), replicas=replicas))
@@ -254,10 +254,10 @@ def test_acceptance_speckle():
     delay = binned(np.arange(500.0), edges)
     for seed in range(100, 110):
         counts, true = speckle(seed, times=500, tau=50.0)
-        c = kernel.weighted(counts, flat(counts))
+        c = normalise.weighted(counts, flat(counts))
         biases.append(c - true)
         replicas = binned(relaxation.leave_out(counts, flat(counts), tile), edges)
-        g2 = binned(kernel.one_time(c, kernel.frame_weight(counts, flat(counts))), edges)
+        g2 = binned(one_time.one_time(c, normalise.frame_weight(counts, flat(counts))), edges)
         fits.append(relaxation.fit_stretched(delay, g2, relaxation.jackknife_error(replicas), replicas=replicas))
     assert abs(np.mean(biases)) < 2e-3
     values = np.array([[1 / f.rate, f.exponent, f.contrast, f.baseline] for f in fits])

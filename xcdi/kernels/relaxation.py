@@ -15,7 +15,7 @@ import numpy as np
 from scipy import fft, optimize
 
 from xcdi.backend import Array
-from xcdi.kernels.correlation import Weights, noise_weights, weighted
+from xcdi.kernels.correlation.normalise import Weights, noise_weights, weighted
 
 __all__ = ["Stretched", "fit_stretched", "frozen_contrast", "jackknife_error", "leave_out", "log_bins", "stretched"]
 

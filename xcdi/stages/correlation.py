@@ -13,8 +13,9 @@ import xarray as xr
 
 from xcdi.backend import Array, on_device
 from xcdi.errors import SchemaError, XcdiError, suggest
-from xcdi.kernels import correlation, regions, relaxation
-from xcdi.kernels.correlation import Weights
+from xcdi.kernels import regions, relaxation
+from xcdi.kernels.correlation import normalise, one_time, products
+from xcdi.kernels.correlation.normalise import Weights
 from xcdi.schema import require
 
 __all__ = ["NORMALISATIONS", "TwoTime", "labelled"]
@@ -162,7 +163,7 @@ class TwoTime:
 
     def _rows(self, new: Array, region: Array) -> tuple[Array, ...]:
         """Products of the new frames with the earlier ones and with themselves, per region."""
-        product = on_device(correlation.raw_products, self.device)
+        product = on_device(products.raw_products, self.device)
         earlier = self._counts() if self.pieces else new[:0]
         found = []
         for k in range(1, int(self.regions.max()) + 1):
@@ -216,17 +217,17 @@ class TwoTime:
     def _normalised(self, counts: Array, envelope: Array, dropped: Array, k: int) -> tuple[Array, Weights]:
         """Two-time correlation of one region, and the weights of its pixels."""
         if self.normalisation in FROM_EXACT_SUMS:
-            left_out = on_device(correlation.raw_products, self.device)(dropped) if dropped.size else 0.0
-            found = correlation.sums(counts, self._products(k) - left_out)
+            left_out = on_device(products.raw_products, self.device)(dropped) if dropped.size else 0.0
+            found = normalise.sums(counts, self._products(k) - left_out)
             ones = np.ones(counts.shape[1])
-            normalise = correlation.by_mean if self.normalisation == "N1" else correlation.covariance
-            return normalise(found), Weights(ones, ones, float(ones.size), float(ones.size))
+            form = normalise.by_mean if self.normalisation == "N1" else normalise.covariance
+            return form(found), Weights(ones, ones, float(ones.size), float(ones.size))
         if self.normalisation == "N2":
             envelope = counts.mean(axis=0)
-        weights = correlation.noise_weights(envelope, crossover=self.crossover if self.normalisation == "N5" else 0.0)
+        weights = normalise.noise_weights(envelope, crossover=self.crossover if self.normalisation == "N5" else 0.0)
 
         def weighted(n: Array, product: Array, mean: Array) -> Array:
-            return correlation.weighted(n, Weights(product, mean, weights.norm, weights.norm2))
+            return normalise.weighted(n, Weights(product, mean, weights.norm, weights.norm2))
 
         return on_device(weighted, self.device)(counts, weights.product, weights.mean), weights
 
@@ -288,7 +289,7 @@ def _trusted(block: xr.Dataset, y: Array, x: Array) -> tuple[Array, Array, Array
     if negative.any():
         low = values[negative].min()
         raise XcdiError(f"{int(negative.sum())} negative counts in the regions (lowest {low:g}); the correlation takes raw photon counts")
-    exact = int(np.sqrt(correlation.EXACT_DOUBLE / max(y.size, 1)))  # the sums of squares stay exact below
+    exact = int(np.sqrt(products.EXACT_DOUBLE / max(y.size, 1)))  # the sums of squares stay exact below
     too_much = values > min(block.attrs.get("saturation", exact), exact)
     untrusted = absent | too_much
     return np.where(untrusted, 0, values), absent.mean(axis=1) > HOLED, untrusted
@@ -345,9 +346,9 @@ def _on_slots(a: Array, slot: Array, fill: float) -> Array:
 
 def _of_region(c: Array, counts: Array, weights: Weights, tile: Array, slot: Array, step: float, *, relative: bool) -> dict[str, Any]:
     """Everything that is derived from the two-time correlation of one region."""
-    level = correlation.frame_weight(counts, weights)
+    level = normalise.frame_weight(counts, weights)
     whole = _on_slots(_on_slots(c, slot, np.nan).T, slot, np.nan).T
-    g2 = correlation.one_time(whole, _on_slots(level, slot, np.nan))
+    g2 = one_time.one_time(whole, _on_slots(level, slot, np.nan))
     replicas = relaxation.leave_out(_on_slots(counts, slot, 0), weights, tile)
     height = float(np.mean(replicas[:, 0])) - 1
     if relative:

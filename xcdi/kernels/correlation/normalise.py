@@ -1,4 +1,4 @@
-"""Two-time correlation of photon frames: exact sums of counts first, one division at the end.
+"""Normalisations of two-time correlation: exact sums of counts first, one division at the end.
 
 Everything here takes ``counts`` of shape (time, pixel): one row per frame, one
 column per pixel of one region. Sums of counts are integers and are computed
@@ -14,23 +14,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from xcdi.backend import Array, namespace
+from xcdi.kernels.correlation.matrices import diagonal, on_diagonal, or_nan, outer
+from xcdi.kernels.correlation.products import raw_products, square_sum
 
 __all__ = [
     "Sums",
     "Weights",
     "by_mean",
-    "contrast",
     "covariance",
     "frame_weight",
     "noise_weights",
-    "one_time",
-    "raw_products",
     "sums",
     "weighted",
 ]
-
-EXACT_SINGLE, EXACT_DOUBLE = 2**24, 2**53  # integers up to here are exact in float32, in float64
-PANEL_BYTES = 2**27  # of single-precision copies of counts at a time
 
 
 class Sums(NamedTuple):
@@ -70,70 +66,6 @@ class Weights(NamedTuple):
     norm2: float
 
 
-def raw_products(counts: Array, later: Array | None = None) -> Array:
-    """Exact sums over pixels of the products of counts in two frames.
-
-    Parameters
-    ----------
-    counts : integer array, shape (time, pixel)
-        Photon counts, 0 or more.
-    later : integer array, shape (time2, pixel), optional
-        Second set of frames; by default the same as `counts`.
-
-    Returns
-    -------
-    float64 array, shape (time, time2)
-        Integers, exact.
-
-    Raises
-    ------
-    ValueError
-        If a sum could pass 2**53.
-
-    Notes
-    -----
-    Single precision is exact where every partial sum stays below 2**24; other panels
-    of pixels are multiplied in double. By its own transpose costs half (``syrk``).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> raw_products(np.array([[1, 2], [3, 0]]))
-    array([[5., 3.],
-           [3., 9.]])
-    """
-    xp = namespace(counts)
-    rows = counts.shape[0] + (0 if later is None else later.shape[0])
-    panel = max(256, PANEL_BYTES // (4 * max(rows, 1)))
-    total = None
-    for start in range(0, max(counts.shape[1], 1), panel):
-        here = (slice(None), slice(start, min(start + panel, counts.shape[1])))
-        product = _panel(counts[here], None if later is None else later[here])
-        total = xp.astype(product, xp.float64) if total is None else total + xp.astype(product, xp.float64)
-    return total
-
-
-def _panel(counts: Array, later: Array | None) -> Array:
-    """Products of one panel of pixels, in the lowest precision that is exact."""
-    xp = namespace(counts)
-    both = (counts,) if later is None else (counts, later)
-    bound = max(float(xp.max(c)) if 0 not in c.shape else 0.0 for c in both) ** 2 * counts.shape[1]
-    if bound >= EXACT_SINGLE:  # that is pessimistic for a bright pixel among dark ones; Cauchy and Schwarz know better
-        bound = max(float(xp.max(_square_sum(c))) for c in both)
-    if bound >= EXACT_DOUBLE:
-        raise ValueError(f"a sum of products could reach {bound:.2g}, past the 2**53 that is exact; leave the brightest pixels out")
-    kind = xp.float32 if bound < EXACT_SINGLE else xp.float64
-    left = xp.astype(counts, kind)
-    right = left if later is None else xp.astype(later, kind)
-    return xp.matmul(left, xp.matrix_transpose(right))
-
-
-def _square_sum(counts: Array) -> Array:
-    xp = namespace(counts)
-    real = xp.astype(counts, xp.float64)
-    return xp.sum(real * real, axis=1)
-
-
 def sums(counts: Array, products: Array | None = None) -> Sums:
     """Collect the exact sums that the normalisations by mean and by covariance need.
 
@@ -153,8 +85,8 @@ def sums(counts: Array, products: Array | None = None) -> Sums:
     xp = namespace(counts)
     raw = raw_products(counts) if products is None else products
     total = xp.sum(xp.astype(counts, xp.float64), axis=1)
-    squares = _square_sum(counts)
-    return Sums(_on_diagonal(raw, squares - total), total, squares, counts.shape[1])
+    squares = square_sum(counts)
+    return Sums(on_diagonal(raw, squares - total), total, squares, counts.shape[1])
 
 
 def by_mean(s: Sums) -> Array:
@@ -184,10 +116,10 @@ def by_mean(s: Sums) -> Array:
     >>> by_mean(sums(np.array([[10, 30], [10, 30]])))[0, 1].item()
     1.25
     """
-    mean = _or_nan(s.total)
-    ratio = s.pixels * s.products / _outer(mean)
+    mean = or_nan(s.total)
+    ratio = s.pixels * s.products / outer(mean)
     pairs = mean * mean - s.squares
-    return _on_diagonal(ratio, _diagonal(s.products) * (s.pixels - 1) / _or_nan(pairs))
+    return on_diagonal(ratio, diagonal(s.products) * (s.pixels - 1) / or_nan(pairs))
 
 
 def covariance(s: Sums) -> Array:
@@ -217,9 +149,9 @@ def covariance(s: Sums) -> Array:
     pairs = (s.total * s.total - s.squares) / max(s.pixels * (s.pixels - 1), 1)
     variance = (s.squares - s.total) / s.pixels - pairs
     xp = namespace(s.total)
-    joint = (s.products - _outer(s.total) / s.pixels) / max(s.pixels - 1, 1)
-    scale = _or_nan(xp.sum(variance)) / xp.sum(pairs) * _outer(_or_nan(s.total) / s.pixels)
-    return 1 + _on_diagonal(joint, variance) / scale
+    joint = (s.products - outer(s.total) / s.pixels) / max(s.pixels - 1, 1)
+    scale = or_nan(xp.sum(variance)) / xp.sum(pairs) * outer(or_nan(s.total) / s.pixels)
+    return 1 + on_diagonal(joint, variance) / scale
 
 
 def noise_weights(envelope: Array, *, crossover: float = 2.0) -> Weights:
@@ -275,16 +207,16 @@ def weighted(counts: Array, weights: Weights) -> Array:
     xp = namespace(counts)
     first, own, second = _moments(counts, weights)
     norm, different = weights.norm or float("nan"), weights.norm**2 - weights.norm2 or float("nan")
-    mean, pairs = _or_nan(first / norm), _or_nan(first * first - own) / different
+    mean, pairs = or_nan(first / norm), or_nan(first * first - own) / different
     centred = _centred(counts, weights, mean)
     c = 1 + xp.astype(xp.matmul(centred, xp.matrix_transpose(centred)), xp.float64) / norm
-    return _on_diagonal(c + 0 * _outer(mean), second / norm / pairs)
+    return on_diagonal(c + 0 * outer(mean), second / norm / pairs)
 
 
 def frame_weight(counts: Array, weights: Weights) -> Array:
     """Weighted mean of counts over envelope, shape (time,); NaN for a frame without photons."""
     first, _, _ = _moments(counts, weights)
-    return _or_nan(first / (weights.norm or float("nan")))
+    return or_nan(first / (weights.norm or float("nan")))
 
 
 def _moments(counts: Array, weights: Weights) -> tuple[Array, Array, Array]:
@@ -311,90 +243,3 @@ def _centred(counts: Array, weights: Weights, mean: Array) -> Array:
     centred *= xp.astype(xp.where(mean > 0, 1 / mean, 0.0), xp.float32)[:, None]
     centred -= xp.astype(level, xp.float32)
     return centred
-
-
-def contrast(counts: Array) -> float:
-    r"""Speckle contrast :math:`\langle k(k-1) \rangle / \langle k \rangle^2 - 1`, free of shot noise.
-
-    Parameters
-    ----------
-    counts : integer array, shape (time, pixel)
-        Pixels of equal expected intensity.
-
-    Notes
-    -----
-    The square of the mean is over pairs of different pixels, without the bias of (contrast + 1/mean)/pixels.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> contrast(np.array([[0, 2, 0, 2]]))
-    0.5
-    """
-    xp = namespace(counts)
-    total, squares = xp.sum(xp.astype(counts, xp.float64), axis=1), _square_sum(counts)
-    pairs = float(xp.sum(total * total - squares))
-    if pairs <= 0:
-        return float("nan")
-    return float(xp.sum(squares - total)) * (counts.shape[1] - 1) / pairs - 1
-
-
-def one_time(two_time: Array, weight: Array | None = None, *, ages: tuple[float, float] | None = None) -> Array:
-    """One-time correlation: the average of a two-time correlation along its diagonals.
-
-    Parameters
-    ----------
-    two_time : array, shape (time, time2)
-    weight : array, shape (time,), optional
-        Weight of each frame. With the mean of the frame the result is the ratio
-        of sums, ``sum_t numerator / sum_t denominator``; without, the mean of
-        ratios. They differ where the intensity drifts.
-    ages : (float, float), optional
-        Only pairs with mean index ``start <= (t1 + t2) / 2 < stop``.
-
-    Returns
-    -------
-    array, shape (delay,)
-        Index is the delay in frames; NaN where no pair is known.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> one_time(np.array([[1.0, 1.5], [1.5, 2.0]]))
-    array([1.5, 1.5])
-    """
-    xp = namespace(two_time)
-    n = two_time.shape[0]
-    weight = xp.ones((n,), dtype=two_time.dtype) if weight is None else weight
-    start, stop = (0.0, float(n)) if ages is None else ages
-    place = xp.astype(xp.arange(n), two_time.dtype)
-    averages = []
-    for lag in range(n):
-        c = _diagonal(two_time, lag)
-        pair = weight[: n - lag] * weight[lag:]
-        age = place[: n - lag] + lag / 2
-        known = ~xp.isnan(c) & ~xp.isnan(pair) & (age >= start) & (age < stop)
-        zero = xp.zeros_like(c)
-        averages.append(xp.sum(xp.where(known, c * pair, zero)) / _or_nan(xp.sum(xp.where(known, pair, zero))))
-    return xp.stack(averages)
-
-
-def _diagonal(matrix: Array, lag: int = 0) -> Array:
-    """Elements (i, i + lag)."""
-    xp, n = namespace(matrix), matrix.shape[0]
-    return xp.reshape(matrix, (-1,))[lag : (n - lag) * n : n + 1]
-
-
-def _on_diagonal(matrix: Array, values: Array) -> Array:
-    xp = namespace(matrix)
-    here = xp.eye(matrix.shape[0], dtype=xp.bool)
-    return xp.where(here, values[:, None], matrix)
-
-
-def _outer(v: Array) -> Array:
-    return v[:, None] * v[None, :]
-
-
-def _or_nan(a: Array) -> Array:
-    xp = namespace(a)
-    return xp.where(a > 0, a, xp.asarray(xp.nan, dtype=a.dtype))
