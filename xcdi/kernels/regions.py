@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from scipy import ndimage
 
 from xcdi.backend import Array
 from xcdi.kernels.corrections import dead_pixels, hot_pixels
+from xcdi.kernels.correlation.photons import Photons
 
-__all__ = ["box_around", "lonely", "misfits", "outlier_frames", "smooth_envelope", "tiles"]
+__all__ = ["box_around", "lonely", "misfits", "neighbours", "outlier_frames", "smooth_envelope", "tiles"]
 
 RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 
@@ -71,29 +73,80 @@ def misfits(total: Array, valid: Array) -> Array:
     return (hot_pixels(seen) | dead_pixels(seen)) & _judged(valid)
 
 
-def lonely(frames: Array, valid: Array, *, ratio: float = 5.0, sigmas: float = 8.0) -> Array:
+def neighbours(y: Array, x: Array) -> Array:
+    """Which pixels of a set lie around each of them.
+
+    Parameters
+    ----------
+    y, x : integer array, shape (pixel,)
+
+    Returns
+    -------
+    int32 array, shape (pixel, 8)
+        Numbers of the pixels at the eight places around, -1 where the set has none. All -1 for a pixel
+        with fewer than three, which is not judged by its neighbours.
+
+    Examples
+    --------
+    >>> neighbours(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))[0]
+    array([-1, -1, -1, -1,  1, -1,  2,  3], dtype=int32)
+    """
+    number = np.full((int(np.ptp(y)) + 3, int(np.ptp(x)) + 3), -1, np.int32)
+    row, column = y - y.min() + 1, x - x.min() + 1
+    number[row, column] = np.arange(len(y))
+    around = np.stack([number[row + dy - 1, column + dx - 1] for dy, dx in np.argwhere(RING)], axis=1)
+    around[np.sum(around >= 0, axis=1) < 3] = -1
+    return around
+
+
+def lonely(photons: Photons, around: Array, *, ratio: float = 5.0, sigmas: float = 8.0) -> Array:
     """Counts of single frames that none of the eight neighbours shares: flickering pixels, cosmic rays.
 
     Each frame is judged alone, so the answer is the same for any block of frames.
 
     Parameters
     ----------
-    frames : array, shape (time, y, x)
-    valid : bool array, shape (y, x)
-        As for :func:`misfits`.
+    photons : Photons
+    around : int32 array, shape (pixel, 8)
+        From :func:`neighbours`.
     ratio, sigmas : float
         Lonely means above `ratio` times the brightest neighbour and `sigmas` of its
         Poisson noise beyond that.
 
+    Returns
+    -------
+    int array
+        Numbers of the events that are lonely.
+
     Examples
     --------
-    >>> frames = np.zeros((2, 3, 3), int); frames[1, 1, 1] = 20
-    >>> np.argwhere(lonely(frames, np.ones((3, 3), bool))).tolist()
-    [[1, 1, 1]]
+    >>> from xcdi.kernels.correlation.photons import from_dense
+    >>> frames = np.zeros((2, 9), int); frames[1, 4] = 20
+    >>> lonely(from_dense(frames), neighbours(*np.divmod(np.arange(9), 3)))
+    array([0])
     """
-    seen = np.where(valid, frames, 0)
-    bound = ratio * ndimage.maximum_filter(seen, footprint=RING[None], mode="constant").astype(np.float32)
-    return (seen > bound + sigmas * np.sqrt(bound + 1)) & _judged(valid)
+    flag = np.zeros(photons.pixel.size, bool)
+    _judge(photons.start, photons.pixel, photons.count, around, ratio, sigmas, flag)
+    return np.flatnonzero(flag)
+
+
+@numba.njit(nogil=True, cache=True)
+def _judge(start, pixel, count, around, ratio, sigmas, flag):  # type: ignore[no-untyped-def]
+    for t in range(start.size - 1):
+        first, last = start[t], start[t + 1]
+        for e in range(first, last):
+            if count[e] <= sigmas:  # what no bound allows: the least is that of dark neighbours
+                continue
+            judged, brightest = False, 0.0
+            for k in range(around.shape[1]):
+                p = around[pixel[e], k]
+                if p >= 0:
+                    judged = True
+                    at = first + np.searchsorted(pixel[first:last], p)
+                    if at < last and pixel[at] == p:
+                        brightest = max(brightest, float(count[at]))
+            bound = ratio * brightest
+            flag[e] = judged and count[e] > bound + sigmas * np.sqrt(bound + 1)
 
 
 def _judged(valid: Array) -> Array:
