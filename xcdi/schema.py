@@ -27,9 +27,10 @@ SCAN = {
     "time": Field(("frame",), "s"),
     "rocking": Field(("frame",), "deg"),
     "monitor": Field(("frame",), "1"),
+    "stored": Field(("frame",), ""),  # lazy, optional: frames as they lie on disk, or None; see xcdi.io.stored
 }
 PEAK = {
-    **SCAN,
+    **{name: field for name, field in SCAN.items() if name != "stored"},
     "counts": Field(("frame", "y", "x"), "1"),
     "valid": Field(("frame", "y", "x"), ""),
     "q_basis": Field(("axis", "index"), "1/nm"),

@@ -15,10 +15,12 @@ from xcdi.backend import Array
 from xcdi.beamline import Beamline, Quantity
 from xcdi.errors import XcdiError
 from xcdi.io import units
-from xcdi.io.chunks import Stack, frames, read_frames, sentinel
+from xcdi.io.chunks import Stack, frames, sentinel
 from xcdi.io.images import read_image, relative_flat
+from xcdi.io.listed import Listed
 from xcdi.io.quantities import Sources, first_found, number, read_spec
 from xcdi.io.region import Region, region
+from xcdi.io.stored import stored
 
 __all__ = ["Found", "assemble"]
 
@@ -34,7 +36,7 @@ ATTRIBUTE = {"distance": "distance_m"} | {f"{k}_time": f"{k}_time_s" for k in ("
 class Found:
     """What a format found out about one scan."""
 
-    stack: Stack
+    stack: Stack | Listed
     sources: Sources
     expected: int | None  # frames planned; None: nobody says
     masks: tuple[tuple[str, Array], ...] = ()  # name, and True where a pixel is bad
@@ -42,6 +44,7 @@ class Found:
     start_time: str | None = None
     standard: Mapping[str, tuple[Quantity, ...]] = field(default_factory=dict)  # usual places, after the beamline's
     closed: bool = True  # whether its writer has finished
+    home: Path | None = None  # file of the frames, where the numbers stand in another
 
 
 def assemble(found: Found, path: Path, scan: str, beamline: Beamline, *, frames_per_chunk: int, growing: bool) -> xr.Dataset:
@@ -69,7 +72,7 @@ def assemble(found: Found, path: Path, scan: str, beamline: Beamline, *, frames_
     n = _ready(found.stack, numbers) if growing else found.stack.shape[0]
     if n == 0:
         raise XcdiError(f"{path.name}: scan {scan!r} holds no frame; expected {found.expected or 'some'}")
-    source = Stack(found.stack.pieces, (n, *found.stack.shape[1:]), found.stack.dtype)
+    source = found.stack.upto(n)
     if not growing:
         for name, (values, _) in numbers.items():
             _check_length(name, values, n, found)
@@ -85,6 +88,8 @@ def assemble(found: Found, path: Path, scan: str, beamline: Beamline, *, frames_
         "frame_ok": (("frame",), ok, {"units": ""}),
         **images,
     }
+    if source.single:
+        data["stored"] = (("frame",), stored(source, frames_per_chunk=frames_per_chunk), {"units": ""})
     ds = xr.Dataset(data)
     for name, (values, unit) in numbers.items():
         ds[name] = ((), values, {"units": unit}) if values.ndim == 0 else (("frame",), values[:n], {"units": unit})
@@ -123,7 +128,7 @@ def _steady(energy: Array) -> bool:
     return bool(energy.ndim == 0 or energy.size < 2 or np.nanmax(energy) - np.nanmin(energy) <= STILL_ENERGY * np.nanmean(energy))
 
 
-def _ready(stack: Stack, numbers: Mapping[str, tuple[Array, str]]) -> int:
+def _ready(stack: Stack | Listed, numbers: Mapping[str, tuple[Array, str]]) -> int:
     """Frames whose counts and numbers are all on disk; numbers not yet written may be NaN."""
     there = np.flatnonzero(stack.written())
     ready = int(there[-1]) + 1 if there.size else 0
@@ -184,11 +189,11 @@ def _fitting(name: str, bad: Array, shape: tuple[int, ...], where: str) -> Array
     return bad
 
 
-def _trusted_at_first(source: Stack) -> Array:
+def _trusted_at_first(source: Stack | Listed) -> Array:
     """Pixels that hold a value in the first frame that has any."""
     empty = sentinel(source.dtype)
     for i in np.flatnonzero(source.written()[: source.shape[0]])[:8]:
-        frame = read_frames(source, int(i), int(i) + 1)[0]
+        frame = source.read(int(i), int(i) + 1)[0]
         there = np.isfinite(frame) if empty is None else frame != empty
         if there.any():
             return there
@@ -221,7 +226,7 @@ def _with_rocking(ds: xr.Dataset, beamline: Beamline) -> xr.Dataset:
 
 def _attributes(found: Found, path: Path, scan: str, beamline: Beamline, ok: Array, growing: bool) -> dict[str, Any]:
     """Attributes of the scan; a quantity that nobody states is absent."""
-    n, source = len(ok), str(Path(found.sources.file.filename))
+    n, source = len(ok), str(found.home or Path(found.sources.file.filename))
     expected = found.expected if found.expected is not None or growing else n
     attrs: dict[str, Any] = {
         "scan": scan,

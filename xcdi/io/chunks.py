@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import dask.array as da
 import h5py
@@ -16,10 +16,11 @@ import numpy as np
 
 from xcdi.backend import Array
 from xcdi.errors import XcdiError
+from xcdi.io.stored import Packed
 from xcdi.io.vetting import Place, opened
 from xcdi.kernels.decoding import ChunkError, decode
 
-__all__ = ["Piece", "Stack", "frames", "piece", "read_frames", "sentinel", "stack"]
+__all__ = ["Frames", "Piece", "Stack", "frames", "piece", "read_frames", "sentinel", "stack"]
 
 BITSHUFFLE = 32008
 LZ4 = 2  # bitshuffle's number for the codec behind it
@@ -35,6 +36,7 @@ class Piece:
     shape: tuple[int, int, int]
     dtype: np.dtype
     written: tuple[tuple[int, int], ...]  # half-open runs of frames that have bytes on disk
+    single: bool = False  # whether every frame is one chunk of bitshuffle-LZ4, of whole numbers
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -56,6 +58,49 @@ class Stack:
             for a, b in part.written:
                 there[part.first + a : part.first + b] = True
         return there
+
+    @property
+    def single(self) -> bool:
+        """Whether every frame is one chunk that photons can be read from."""
+        return all(part.single for part in self.pieces)
+
+    def upto(self, n: int) -> Stack:
+        """The first `n` frames."""
+        return Stack(self.pieces, (n, *self.shape[1:]), self.dtype)
+
+    def read(self, start: int, stop: int) -> Array:
+        """Frames `start` to `stop`: see :func:`read_frames`."""
+        return read_frames(self, start, stop)
+
+    def stored(self, start: int, stop: int) -> Array:
+        """Frames `start` to `stop` as they lie in the file: object (frame,) of Packed, None where nothing is.
+
+        HDF5's lock is held while the bytes are copied, not while they are decoded.
+        """
+        out = np.full(stop - start, None, object)
+        for part in self.pieces:
+            a, b = max(start, part.first), min(stop, part.first + len(part))
+            if a < b:
+                _fetch(part, a - part.first, out[a - start : b - start])
+        return out
+
+
+class Frames(Protocol):
+    """Frames that can be read."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, rows, columns."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the counts."""
+        ...
+
+    def read(self, start: int, stop: int) -> Array:
+        """Counts of the frames `start` to `stop`."""
+        ...
 
 
 def sentinel(dtype: np.dtype) -> int | None:
@@ -88,7 +133,13 @@ def piece(place: Place, *, root: Path, first: int = 0) -> Piece:
         if data.dtype.kind not in "uifb":
             raise XcdiError(f"{where} holds {data.dtype}; expected whole or real numbers")
         shape = (data.shape[0] if data.ndim > 2 else 1, *data.shape[-2:])
-        return Piece(place, root, first, shape, data.dtype.newbyteorder("="), _written(data))
+        return Piece(place, root, first, shape, data.dtype.newbyteorder("="), _written(data), _single(data))
+
+
+def _single(data: h5py.Dataset) -> bool:
+    """Whether photons can be read from its chunks, one frame at a time."""
+    whole = data.chunks == (1, *data.shape[1:]) and data.dtype.kind in "ui" and data.ndim == 3
+    return bool(whole and _direct(data) and data.id.get_create_plist().get_nfilters())
 
 
 def _written(data: h5py.Dataset) -> tuple[tuple[int, int], ...]:
@@ -138,7 +189,7 @@ def stack(pieces: list[Piece]) -> Stack:
     return Stack(tuple(pieces), (n, *head.shape[1:]), head.dtype)
 
 
-def frames(source: Stack, *, frames_per_chunk: int = 50) -> da.Array:
+def frames(source: Frames, *, frames_per_chunk: int = 50) -> da.Array:
     """Lazy array (frame, y, x) of `source`; every task opens its own files and closes them again."""
     n, *image = source.shape
     whole, rest = divmod(n, frames_per_chunk)
@@ -153,9 +204,9 @@ def frames(source: Stack, *, frames_per_chunk: int = 50) -> da.Array:
     )
 
 
-def _block(source: Stack, block_info: Any = None) -> Array:
+def _block(source: Frames, block_info: Any = None) -> Array:
     start, stop = block_info[None]["array-location"][0]
-    return read_frames(source, start, stop)
+    return source.read(start, stop)
 
 
 def read_frames(source: Stack, start: int, stop: int, *, out: Array | None = None, workers: int = 1) -> Array:
@@ -188,6 +239,17 @@ def read_frames(source: Stack, start: int, stop: int, *, out: Array | None = Non
             covered[a - start : b - start] = True
     out[~covered] = gap
     return out
+
+
+def _fetch(part: Piece, first: int, out: Array) -> None:
+    """Bytes of the frames of `part` from `first` on, to `out`."""
+    with opened(part.place, root=part.root) as data:
+        for i in range(len(out)):
+            try:
+                skipped, raw = data.id.read_direct_chunk((first + i, 0, 0))
+            except (OSError, RuntimeError, KeyError):  # what h5py raises where a chunk is absent or its bytes cannot be read
+                continue
+            out[i] = Packed(raw, (data.shape[1], data.shape[2]), data.dtype, not skipped & 1)
 
 
 def _gap(dtype: np.dtype) -> Any:

@@ -45,6 +45,8 @@ def write_labelled(file: h5py.File, key: str, ds: xr.Dataset, spot: Spot) -> Non
         If a value or attribute is of a kind that no file can hold.
     """
     entries = []
+    if "stored" in ds and ds.stored.dtype.kind == "O":
+        ds = ds.drop_vars("stored")  # raw frames: they lie in the scan's own files
     for number, name in enumerate(ds.variables):
         variable, dims = ds.variables[name], [str(dim) for dim in ds.variables[name].dims]
         plain = name if isinstance(name, str) and PLAIN_NAME.fullmatch(name) else f"variable_{number}"

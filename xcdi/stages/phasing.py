@@ -60,7 +60,7 @@ def crop_to_peak(scan: xr.Dataset, box: Sequence[int] | None = None) -> xr.Datas
         raise SchemaError("the scan has no 'q_basis' and 'peak_index'; run stages.geometry.with_q on it first")
     centre = tuple(int(i) for i in scan.attrs["peak_index"])
     cut = _cut(scan, centre, _box(scan, centre), most=1.0) if box is None else _cut(scan, centre, tuple(box), most=1 / 8)
-    part = scan.isel(cut).drop_vars(["q_basis", "q_peak"]).load()
+    part = scan.isel(cut).drop_vars(["q_basis", "q_peak"]).drop_vars("stored", errors="ignore").load()
     valid = _trusted(part)
     if not (part.counts.to_numpy()[valid] > 0).any():
         raise XcdiError(f"no valid pixel in the box of {_shape(cut)} around the peak at {centre} has a count; check the mask")
