@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from xcdi.backend import Array, namespace
+import numpy as np
+
+from xcdi.backend import Array, is_on_gpu, namespace
+from xcdi.kernels.correlation import dense, gemm
+from xcdi.kernels.correlation.dense import EXACT_DOUBLE, EXACT_SINGLE
 
 __all__ = ["EXACT_DOUBLE", "EXACT_SINGLE", "raw_products", "square_sum"]
 
-EXACT_SINGLE, EXACT_DOUBLE = 2**24, 2**53  # integers up to here are exact in float32, in float64
 PANEL_BYTES = 2**27  # of single-precision copies of counts at a time
 
 
@@ -33,16 +36,21 @@ def raw_products(counts: Array, later: Array | None = None) -> Array:
     Notes
     -----
     Single precision is exact where every partial sum stays below 2**24; other panels
-    of pixels are multiplied in double. By its own transpose costs half (``syrk``).
+    of pixels are multiplied in double. On a GPU whole counts go through fewer bits (:mod:`gemm`).
 
     Examples
     --------
-    >>> import numpy as np
     >>> raw_products(np.array([[1, 2], [3, 0]]))
     array([[5., 3.],
            [3., 9.]])
     """
     xp = namespace(counts)
+    if xp is np:
+        return dense.products(counts, later)
+    if is_on_gpu(counts) and all(c.dtype.kind in "bui" for c in (counts, counts if later is None else later)):
+        product = gemm.products(counts, later)
+        if product is not None:
+            return product
     rows = counts.shape[0] + (0 if later is None else later.shape[0])
     panel = max(256, PANEL_BYTES // (4 * max(rows, 1)))
     total = None
