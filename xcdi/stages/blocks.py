@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import dask
@@ -12,7 +14,7 @@ from dask.base import get_scheduler
 
 from xcdi.backend import Array, on_device
 
-__all__ = ["chain", "compute", "frame_blocks", "framewise", "inline"]
+__all__ = ["batches", "chain", "compute", "frame_blocks", "framewise", "inline"]
 
 Step = tuple[Callable[..., Array], dict[str, Any]]
 
@@ -122,3 +124,22 @@ def frame_blocks(scan: xr.Dataset, *, workers: int = 1) -> Iterator[xr.Dataset]:
 def inline() -> Any:
     """Context in which lazy arrays are computed by the calling thread: for work that is itself one of many tasks."""
     return dask.config.set(scheduler="synchronous")
+
+
+def batches(work: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], *, at_once: int = 1, workers: int = 1) -> Iterator[list[Any]]:
+    """Yield the results of `work` for `at_once` tasks at a time, in order, computed by `workers` threads or the scheduler already set.
+
+    No more tasks than that are made, and no more results are held. Each task brings the arrays that it needs, so a
+    scheduler that runs elsewhere sends nothing else. A task should take 0.1 to 2 s.
+
+    Examples
+    --------
+    >>> list(batches(pow, [(2, 3), (3, 2), (5, 1)], at_once=2))
+    [[8, 9], [5]]
+    """
+    how = {} if get_scheduler() is not None else {"scheduler": "threads", "num_workers": workers}
+    rest = iter(tasks)
+    while some := list(islice(rest, at_once)):
+        yield list(
+            dask.compute(*(dask.delayed(partial(work, *task), pure=False, traverse=False)() for task in some), traverse=False, **how)
+        )
