@@ -214,6 +214,19 @@ def calibrate(
     return fit(file, scan, beamline, keep=keep or [], chunk=chunk)
 
 
+@app.command("two-time")
+def two_time(
+    file: Annotated[Path, typer.Argument(help=".npy file with a two-time correlation, a square matrix", metavar="MAP.npy")],
+    frame_time: Annotated[float | None, typer.Option(min=1e-12, help="seconds from frame to frame [default: unknown]")] = None,
+    pixels: Annotated[int | None, typer.Option(min=1, help="pixels that were averaged [default: unknown]")] = None,
+    out: Out = Path("out"),
+) -> int:
+    """Read a two-time correlation from elsewhere: one-time function, ages, traces and their variance."""
+    from xcdi.cli.two_time import two_time as describe
+
+    return describe(file, out, frame_time_s=frame_time, pixels=pixels)
+
+
 @app.command()
 def show(
     subject: Annotated[Subject, typer.Argument(help="what to show")],
