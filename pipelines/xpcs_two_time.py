@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from xcdi.stages.series_correlation import Correlating, correlate, follow
+from xcdi.io.tiles import Tiles
+from xcdi.stages import tiles
+from xcdi.stages.regions import with_momentum
+from xcdi.stages.series_correlation import Correlating, beyond, correlate, follow, series
 
 __all__ = ["Settings", "run", "summary", "watch"]
 
@@ -18,22 +22,39 @@ class Settings(Correlating):
 
 def run(scan: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1) -> dict[str, xr.Dataset]:
     """Correlate a whole scan, block by block, so that the frames need not fit in memory."""
-    return {"correlation": correlate(scan, settings, device=device, workers=workers)}
+    if settings.tiles_folder is not None:
+        return {"correlation": _tiled(scan, settings, settings.tiles_folder, workers)}
+    return _whole(correlate(scan, settings, device=device, workers=workers), settings)
 
 
 def watch(
     blocks: Iterable[xr.Dataset], settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1
 ) -> Iterator[dict[str, xr.Dataset]]:
     """Yield the correlation after every block of a scan that is being measured; the last equals :func:`run` bit for bit."""
-    for found in follow(blocks, settings, device=device):
+    found = None
+    for found in follow(blocks, settings, device=device, workers=workers):
         yield {"correlation": found}
+    if found is not None and (more := beyond(found, settings)):
+        yield {"correlation": found, **more}
+
+
+def _whole(found: xr.Dataset, settings: Settings) -> dict[str, xr.Dataset]:
+    return {"correlation": found, **beyond(found, settings)}
+
+
+def _tiled(scan: xr.Dataset, settings: Settings, folder: Path, workers: int) -> xr.Dataset:
+    """Exact sums in a file of tiles; what an earlier run left of it is used."""
+    photons = series(scan, settings, workers=workers)
+    memory = None if settings.memory_gb is None else int(settings.memory_gb * 1e9)
+    with Tiles(folder / f"{scan.attrs['scan']}_tiles.h5") as store:
+        return with_momentum(tiles.tiled(photons, store, workers=workers, memory_bytes=memory), scan)
 
 
 def summary(result: dict[str, xr.Dataset]) -> str:
     """The numbers a scientist asks for first, in one line."""
     found = result["correlation"]
     bad = int(np.sum(~found.frame_ok))
-    parts = [f"{found.sizes['time']} frames", f"contrast {found.contrast[0]:.3f}", _decay(found)]
+    parts = [f"{found.attrs.get('frames_looked_at', found.sizes['time'])} frames", f"contrast {found.contrast[0]:.3f}", _decay(found)]
     parts += [f"{bad} bad frames"] * bool(bad) + ["provisional"] * bool(found.attrs["provisional"])
     return "  ".join([*parts, *filter(None, [found.attrs.get("warning")])])
 

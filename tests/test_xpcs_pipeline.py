@@ -1,5 +1,7 @@
 """From a scan to a correlation: batch and live are one, and memory is bounded."""
 
+import warnings
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -42,7 +44,7 @@ def scan():
 
 
 def settings(**values):
-    return pipeline.Settings(**{"box_size": 20, **values})
+    return pipeline.Settings(**{"box_size": 20, "live_share": 1.0, **values})
 
 
 def blocks(scan, size):
@@ -157,3 +159,43 @@ def test_rings_and_sectors_have_their_q(scan):
 def test_one_frame_has_no_correlation_in_time(scan, frames):
     with pytest.raises(XcdiError, match=f"{frames} frame; .* needs at least 2"):
         pipeline.run(scan.isel(frame=slice(frames)))
+
+
+def test_levels_and_tiles_give_the_one_time_correlation_of_the_matrix(scan, tmp_path):
+    whole = pipeline.run(scan, settings(normalisation="N1"))["correlation"]
+    levels = pipeline.run(scan, settings(normalisation="N1", map="multi_tau", channels=8))["correlation"]
+    tiled = pipeline.run(scan, settings(normalisation="N1", map="tiles", tiles_folder=tmp_path))["correlation"]
+    np.testing.assert_allclose(levels.g2[0, 1:8], whole.g2[0, 1:8], rtol=1e-9)
+    np.testing.assert_allclose(tiled.g2[0], whole.g2[0], rtol=1e-9)
+    assert levels.attrs["bad_frames"] == tiled.attrs["bad_frames"] == whole.attrs["bad_frames"]
+    assert (tmp_path / "S001_tiles.h5").is_file()
+    for found in (levels, tiled):
+        assert "contrast" in pipeline.summary({"correlation": found})
+
+
+def test_levels_do_not_depend_on_chunks_nor_on_live(scan):
+    chosen = settings(normalisation="N4", map="multi_tau", channels=8)
+    whole = pipeline.run(scan.chunk(frame=13), chosen, workers=2)["correlation"]
+    xr.testing.assert_identical(pipeline.run(scan, chosen)["correlation"], whole)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        *_, last = pipeline.watch(blocks(scan, 7), chosen)
+    np.testing.assert_allclose(last["correlation"].g2, whole.g2, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"map": "tiles"}, "tiles_folder"),
+        ({"map": "multi_tau"}, "N1, N4"),
+        ({"map": "tiles", "tiles_folder": "x", "normalisation": "N2"}, "N1, N4, N5"),
+    ],
+)
+def test_maps_that_cannot_be_are_refused(values, said):
+    with pytest.raises(ValueError, match=said):
+        settings(**values)
+
+
+def test_tiles_are_not_followed_live(scan, tmp_path):
+    with pytest.raises(XcdiError, match="whole scans"):
+        list(pipeline.watch(blocks(scan, 20), settings(map="tiles", tiles_folder=tmp_path)))

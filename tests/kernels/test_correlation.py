@@ -4,33 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from speckled import MEAN, MODES, PIXELS, TIMES, flat, speckle
 
 from xcdi.kernels import regions, relaxation
 from xcdi.kernels.correlation import normalise, one_time, photons, products, speckles
-
-TIMES, PIXELS, MODES, TAU, EXPONENT, MEAN = 200, 2000, 4, 20.0, 1.5, 0.3
-
-
-def speckle(seed, *, times=TIMES, pixels=PIXELS, tau=TAU, mean=MEAN, frozen=0.0):
-    """Photons of statistical speckle and the exact two-time correlation behind them."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(times)
-    field = frozen + (1 - frozen) * np.exp(-((np.abs(t[:, None] - t) / tau) ** EXPONENT))
-    root = np.linalg.cholesky(field + 1e-9 * np.eye(times))
-    intensity = np.zeros((times, pixels))
-    for _ in range(MODES):
-        wave = rng.standard_normal((times, pixels)) + 1j * rng.standard_normal((times, pixels))
-        intensity += np.abs(root @ wave) ** 2 / (2 * MODES)
-    return rng.poisson(mean * intensity).astype(np.uint16), 1 + field**2 / MODES
-
-
-def even(pixels):
-    return normalise.Weights(np.ones(pixels), np.ones(pixels), float(pixels), float(pixels))
-
-
-def flat(counts, crossover=2.0):
-    return normalise.noise_weights(np.full(counts.shape[1], counts.mean()), crossover=crossover)
-
 
 ESTIMATORS = {
     "N1": lambda counts: normalise.by_mean(normalise.sums(counts)),
@@ -204,88 +181,9 @@ def test_measured_matrix_gives_its_published_contrast(measured_data):
     assert g2[100] - 1 == pytest.approx(0.027, abs=0.002)
 
 
-def binned(a, edges):
-    return np.stack([a[..., i:j].mean(axis=-1) for i, j in itertools.pairwise(edges)], axis=-1)
-
-
-def test_leaving_out_tiles_is_computing_without_them():
-    counts = speckle(16, times=17, pixels=101)[0]
-    tile = np.arange(101) % 3
-    for weights in (even(101), normalise.noise_weights(np.linspace(0.1, 2, 101))):
-        replicas = relaxation.leave_out(counts, weights, tile)
-        rest = tile != 1
-        w2 = (weights.mean[rest] / weights.product[rest]) ** 2
-        part = normalise.Weights(weights.product[rest], weights.mean[rest], w2.sum(), (w2**2).sum())
-        alone = one_time.one_time(normalise.weighted(counts[:, rest], part), normalise.frame_weight(counts[:, rest], part))
-        np.testing.assert_allclose(replicas[1, 1:], alone[1:], atol=2e-5)
-
-
-def test_errors_are_those_of_repeated_experiments():
-    tile = regions.tiles(*np.divmod(np.arange(PIXELS), 50))
-    runs = [speckle(seed, times=120, tau=12.0, mean=2.0)[0] for seed in range(40, 52)]
-    replicas = [relaxation.leave_out(counts, even(PIXELS), tile) for counts in runs]
-    scatter = np.std([r.mean(axis=0) for r in replicas], axis=0, ddof=1)[1:60]
-    quoted = np.mean([relaxation.jackknife_error(r) for r in replicas], axis=0)[1:60]
-    assert 0.7 < np.sqrt(np.mean((scatter / quoted) ** 2)) < 1.4
-
-
-def test_a_known_relaxation_is_found(ensemble):
-    edges = relaxation.log_bins(TIMES)
-    tile = regions.tiles(*np.divmod(np.arange(PIXELS), 50))
-    fits = []
-    for counts, _ in ensemble:
-        g2 = one_time.one_time(normalise.by_mean(normalise.sums(counts)), counts.sum(axis=1).astype(float))
-        replicas = binned(relaxation.leave_out(counts, even(PIXELS), tile), edges)
-        delay = binned(np.arange(TIMES, dtype=float), edges)
-        fits.append(relaxation.fit_stretched(delay, binned(g2, edges), relaxation.jackknife_error(replicas), replicas=replicas))
-    for fit in fits:
-        assert 1 / fit.rate == pytest.approx(TAU, rel=0.08)
-        assert fit.exponent == pytest.approx(EXPONENT, abs=0.2)
-        assert fit.contrast == pytest.approx(1 / MODES, abs=0.015)
-        assert fit.baseline == pytest.approx(1, abs=0.004)
-    pulls = np.array([(1 / fit.rate - TAU) / (fit.errors[0] / fit.rate**2) for fit in fits])
-    assert np.sqrt(np.mean(pulls**2)) < 2.5
-
-
-@pytest.mark.slow
-def test_acceptance_speckle():
-    """The standard case: 500 frames of 2000 pixels at 0.3 photons, relaxation time 50 frames."""
-    edges, tile, fits, biases = relaxation.log_bins(500), regions.tiles(*np.divmod(np.arange(PIXELS), 50)), [], []
-    delay = binned(np.arange(500.0), edges)
-    for seed in range(100, 110):
-        counts, true = speckle(seed, times=500, tau=50.0)
-        c = normalise.weighted(counts, flat(counts))
-        biases.append(c - true)
-        replicas = binned(relaxation.leave_out(counts, flat(counts), tile), edges)
-        g2 = binned(one_time.one_time(c, normalise.frame_weight(counts, flat(counts))), edges)
-        fits.append(relaxation.fit_stretched(delay, g2, relaxation.jackknife_error(replicas), replicas=replicas))
-    assert abs(np.mean(biases)) < 2e-3
-    values = np.array([[1 / f.rate, f.exponent, f.contrast, f.baseline] for f in fits])
-    assert np.all(abs(values.mean(axis=0) - [50, 1.5, 0.25, 1.0]) < [1.0, 0.05, 0.004, 0.0015])
-    far = np.abs(values - [50, 1.5, 0.25, 1.0]) / [3.0, 0.12, 0.012, 0.004]
-    assert np.mean(far < 1) >= 0.9  # photons alone scatter the time by 2.4 %: the bar is 2.5 standard deviations
-
-
-def test_a_plateau_is_told_from_contrast():
-    t = np.geomspace(1, 500, 60)
-    fit = relaxation.fit_stretched(t, relaxation.stretched(t, 0.05, 1.2, 0.3, 1.0, 0.5), plateau=True)
-    np.testing.assert_allclose(fit[:5], [0.05, 1.2, 0.3, 1.0, 0.5], rtol=1e-3)
-
-
-def test_points_without_an_error_do_not_rule_the_fit():
-    t = np.arange(1.0, 100.0)
-    g2, error = relaxation.stretched(t, 0.05, 1.0, 0.2, 1.0), np.full(99, 0.01)
-    g2[3], error[3], g2[7] = 3.0, 0.0, np.nan
-    assert relaxation.fit_stretched(t, g2, error).rate == pytest.approx(0.05, rel=1e-4)
-
-
-def test_too_few_points_are_no_fit():
-    assert np.isnan(relaxation.fit_stretched(np.arange(1.0, 4.0), np.ones(3)).rate)
-
-
 def test_tiles_are_even_and_compact():
     y, x = np.nonzero(np.hypot(*np.ogrid[-20:21, -20:21]) < 20)
-    label = regions.tiles(y, x)
+    label = regions.tiles(y, x, across=5)
     sizes = np.bincount(label)
     assert len(sizes) == 25
     assert np.ptp(sizes) <= 2

@@ -8,7 +8,9 @@ import xarray as xr
 
 from xcdi.errors import SchemaError, XcdiError
 from xcdi.kernels.correlation import normalise, one_time
-from xcdi.stages.correlation import NORMALISATIONS, TwoTime, labelled
+from xcdi.stages.correlation import NORMALISATIONS, TwoTime
+from xcdi.stages.preview import preview
+from xcdi.stages.regions import labelled
 
 TIMES, SHAPE, SENTINEL = 37, (23, 29), 2**32 - 1
 BOX = np.zeros(SHAPE, bool)
@@ -70,6 +72,13 @@ def faulty():
 def test_block_by_block_is_the_whole_bit_for_bit(faulty, normalisation, cuts):
     whole = fold(faulty, (0, TIMES), normalisation=normalisation)
     xr.testing.assert_identical(fold(faulty, cuts, normalisation=normalisation), whole)
+    xr.testing.assert_identical(fold(faulty, cuts, normalisation=normalisation, growing=True), whole)
+
+
+@pytest.mark.parametrize("cuts", [(0, 5, 6, 20, TIMES), tuple(range(TIMES + 1))])
+def test_dark_series_that_grow_are_the_whole_bit_for_bit(cuts):
+    data = scan(photons(21, mean=0.05))
+    xr.testing.assert_identical(fold(data, cuts, growing=True), fold(data, (0, TIMES)))
 
 
 def test_bad_frames_are_found_and_are_nan_in_rows_and_columns(faulty):
@@ -217,5 +226,72 @@ def test_what_cannot_be_is_refused():
 
 def test_more_than_memory_is_refused_with_numbers():
     data = scan(photons(14)).assign_attrs(frames_expected=100_000)
-    with pytest.raises(XcdiError, match=r"100000 frames .* takes 3\d\d\.\d GB, and there are 2\.0 GB"):
+    with pytest.raises(XcdiError, match=r"100000 frames .* takes 160\.\d GB, and there are 2\.0 GB"):
         TwoTime(BOX, memory_bytes=2 * 10**9).add(data)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_bit_depends_on_the_workers(faulty, workers):
+    xr.testing.assert_identical(fold(faulty, workers=workers), fold(faulty))
+
+
+class Kept:
+    """A frame that gives its photons, as those do that are read from disk."""
+
+    def __init__(self, counts):
+        self.counts, self.dtype = counts, counts.dtype
+
+    def write(self, writer):
+        return writer.add(self.counts.tobytes(), self.counts.shape, self.counts.dtype, packed=False)
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.int32])
+def test_photons_from_disk_are_the_photons_of_the_frames(faulty, kind):
+    """Faults included: the sentinel is all bits one in either type."""
+    counts = faulty.counts.to_numpy().astype(kind)
+    dense = faulty.assign(counts=(("frame", "y", "x"), counts, {"units": "1"})).assign_attrs(sentinel=int(np.array(SENTINEL).astype(kind)))
+    stored = np.array([Kept(frame) for frame in counts], dtype=object)
+    sparse = dense.drop_vars("counts").assign(stored=("frame", stored, {"units": ""}))
+    xr.testing.assert_identical(fold(sparse), fold(dense))
+    missing = stored.copy()
+    missing[7] = None
+    assert 7 in fold(sparse.assign(stored=("frame", missing, {"units": ""}))).attrs["bad_frames"]
+
+
+def test_negative_counts_are_refused_from_disk_too():
+    counts = photons(15).astype(np.int32)
+    counts[3, 10, 10] = -5
+    stored = np.array([Kept(frame) for frame in counts], dtype=object)
+    data = scan(counts).assign_attrs(sentinel=-1)
+    with pytest.raises(XcdiError, match="negative"):
+        fold(data)
+    with pytest.raises(XcdiError, match="negative"):
+        fold(data.drop_vars("counts").assign(stored=("frame", stored, {"units": ""})))
+
+
+@pytest.mark.parametrize("normalisation", ["N1", "N4", "N5"])
+def test_a_look_is_the_correlation_of_frames_added_up(faulty, normalisation):
+    """Rows of the map are sums of frames; the one-time correlation has every delay."""
+    total = TwoTime(BOX, normalisation=normalisation, growing=True)
+    for start, stop in itertools.pairwise((0, 5, 6, 20, TIMES)):
+        total = total.add(faulty.isel(frame=slice(start, stop)))
+    whole, look = total.result(), preview(total, rows=13)
+    assert look.attrs["frames_per_row"] == 3
+    assert look.sizes["time"] == 13
+    np.testing.assert_allclose(look.g2[0, 1:], whole.g2[0, 1:], rtol=1e-9)
+    ok, c = whole.frame_ok.to_numpy(), whole.two_time[0].to_numpy()
+    far = np.zeros((13, 13), bool)
+    far[np.tril_indices(13, -1)] = True
+    mean = np.where(ok, whole.frame_sum.to_numpy().astype(float), 0.0)
+    weight = np.outer(mean, mean)
+    edges = np.arange(0, TIMES, 3)
+
+    def added(a):
+        return np.add.reduceat(np.add.reduceat(a, edges), edges, axis=1)
+
+    np.testing.assert_allclose(look.two_time[0].to_numpy()[far], (added(np.nan_to_num(c) * weight) / added(weight))[far], rtol=0.02)
+
+
+def test_a_look_at_a_short_series_is_the_result(faulty):
+    total = TwoTime(BOX).add(faulty)
+    xr.testing.assert_identical(preview(total), total.result())

@@ -14,6 +14,8 @@ HOMES = {
     "dislocations": "/entry_1/dislocations",
     "series": "/entry_1/series",
     "correlation": "/entry/twotime",
+    "fluctuations": "/entry/fluctuations",
+    "speckles": "/entry/speckles",
     "events": "/entry/events",
     "statistics": "/entry/statistics",
 }

@@ -121,7 +121,10 @@ def _blocks(job: Job, block: int, poll_s: float, patience_s: float) -> Iterator[
 
 
 def _in_memory(block: Any) -> Any:
-    return block.load()
+    """The block read from disk; its dense frames stay lazy where what is stored of them is smaller."""
+    if "stored" not in block:
+        return block.load()
+    return block.drop_vars("counts").load().assign(counts=block.counts)
 
 
 def _usable_frames(block: Any) -> int:

@@ -11,19 +11,20 @@ from matplotlib.figure import Figure
 
 from xcdi.plot import reading, style
 
-__all__ = ["g2", "intensity", "overview", "two_time"]
+__all__ = ["LOOK", "evenly", "fitted", "g2", "in_units", "intensity", "log_spaced", "overview", "positive_range", "region_name"]
+__all__ += ["two_time"]
 
 LOOK = style.Look("$C(t_1, t_2)$", "viridis", kind="range")
 
 
 @style.paper()
 def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0, events: xr.Dataset | None = None) -> Axes:
-    """Two-time correlation of one region: equal axes in seconds, time running right and up, diagonal masked.
+    """Two-time correlation of one region: equal axes, time running right and up, diagonal masked.
 
     Parameters
     ----------
     correlation : Dataset
-        CORRELATION with `two_time` (region, time, time2) and `time` in s.
+        CORRELATION with `two_time` (region, time, time2) and `time`, in s or in frames.
     ax : Axes, optional
     region : int
         Which region.
@@ -45,18 +46,18 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     np.True_
     """
     ax = style.own_axes(ax, 4.9, 4.0)
-    plane = _evenly(reading.shown(correlation, "two_time").isel(region=region).transpose("time", "time2").values, _seconds(correlation))
+    plane = evenly(reading.shown(correlation, "two_time").isel(region=region).transpose("time", "time2").values, _seconds(correlation))
     np.fill_diagonal(plane.values, np.nan)
     between = _colour_limits(correlation, plane.values, region)
     drawn = style.image(ax, plane, LOOK, between)
     drawn.set_interpolation("auto")
-    ax.set(xlabel="$t_1$ (s)", ylabel="$t_2$ (s)")
+    ax.set(xlabel=in_units(correlation, "$t_1$"), ylabel=in_units(correlation, "$t_2$"))
     bar = style.host(ax).colorbar(drawn, ax=ax, pad=0.06, aspect=28, extend="both")
     bar.set_label(LOOK.label if between[0] == 1 else f"{LOOK.label}, colours from {between[0]:.3g} (1 is uncorrelated)")
     if events is not None:
         style.event_ticks(ax, reading.shown(events, "time").values, reading.genuine(events), both=True)
     late = ", provisional" if correlation.attrs.get("provisional") else ""
-    ax.set_title(_region_name(correlation, region) + late, loc="left", pad=12 if events is not None else None)
+    ax.set_title(region_name(correlation, region) + late, loc="left", pad=12 if events is not None else None)
     return ax
 
 
@@ -69,7 +70,7 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     correlation : Dataset
-        CORRELATION with `g2` (region, delay) and `delay` in s; `g2_error` gives bars; `rate`, `exponent`, `fit_contrast` and
+        CORRELATION with `g2` (region, delay) and `delay`; `g2_error` gives bars; `rate`, `exponent`, `fit_contrast` and
         `baseline` (region) give the line. A fit that is not finite is not drawn.
     ax : Axes, optional
 
@@ -81,19 +82,20 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax = style.own_axes(ax)
     curves, delay = reading.shown(correlation, "g2"), reading.shown(correlation, "delay").values
     error = correlation["g2_error"].values if "g2_error" in correlation else np.zeros(curves.shape)
-    fine = np.geomspace(*_positive_range(delay), 200)
+    fine = np.geomspace(*positive_range(delay), 200)
     for k in range(curves.sizes["region"]):
         colour = style.grain_colour(k + 1)
-        there = _log_spaced(delay) & np.isfinite(curves.values[k])
+        there = log_spaced(delay) & np.isfinite(curves.values[k])
         bars = np.where(np.isfinite(error[k]), error[k], 0)[there]
         shape: dict[str, Any] = {"fmt": "o", "ms": 3.5, "mew": 0, "color": colour, "ecolor": "0.6", "elinewidth": 0.8, "zorder": 2}
-        ax.errorbar(delay[there], curves.values[k][there], bars, label=_region_name(correlation, k), **shape)
-        fit = _kww(correlation, fine, k)
+        label = region_name(correlation, k) if curves.sizes["region"] > 1 else None
+        ax.errorbar(delay[there], curves.values[k][there], bars, label=label, **shape)
+        fit = fitted(correlation, fine, k)
         if fit is not None:
             ax.plot(fine, fit, color="black", lw=1.4, label=_fit_text(correlation, k), zorder=3)
-    ax.set(xscale="log", xlabel=r"delay $\tau$ (s)", ylabel=r"$g_2(\tau)$")
+    ax.set(xscale="log", xlabel=in_units(correlation, r"delay $\tau$"), ylabel=r"$g_2(\tau)$")
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(loc="lower left")
+        ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
     return ax
 
 
@@ -112,10 +114,10 @@ def intensity(correlation: xr.Dataset, ax: Axes | None = None, *, events: xr.Dat
     ax = style.own_axes(ax, height=2.2)
     trace = reading.shown(correlation, "mean_count")
     for k in range(trace.sizes["region"]):
-        ax.plot(_seconds(correlation), trace.values[k], lw=0.8, color=style.grain_colour(k + 1), label=_region_name(correlation, k))
+        ax.plot(_seconds(correlation), trace.values[k], lw=0.8, color=style.grain_colour(k + 1), label=region_name(correlation, k))
     if events is not None:
         style.event_ticks(ax, reading.shown(events, "time").values, reading.genuine(events))
-    ax.set(xlabel="time (s)", ylabel="counts per pixel", xlim=style.edges(_seconds(correlation)))
+    ax.set(xlabel=in_units(correlation, "time"), ylabel="counts per pixel", xlim=style.edges(_seconds(correlation)))
     if trace.sizes["region"] > 1:
         ax.legend(loc="best")
     return ax
@@ -142,7 +144,7 @@ def _seconds(correlation: xr.Dataset) -> np.ndarray:
     return np.asarray(reading.shown(correlation, "time").values, dtype=float)
 
 
-def _evenly(matrix: np.ndarray, seconds: np.ndarray) -> xr.DataArray:
+def evenly(matrix: np.ndarray, seconds: np.ndarray) -> xr.DataArray:
     """A copy of the matrix on even steps of time; a frame that is missing leaves a gap and shifts nothing."""
     step = float(np.median(np.diff(seconds))) if seconds.size > 1 else 1.0
     slot = np.rint((seconds - seconds[:1]) / step).astype(int)
@@ -164,12 +166,31 @@ def _colour_limits(correlation: xr.Dataset, plane: np.ndarray, region: int) -> t
     return 1.0, 1.0 + contrast if contrast is not None and contrast > 0 else 1.1
 
 
-def _region_name(correlation: xr.Dataset, region: int) -> str:
+def in_units(correlation: xr.Dataset, words: str, name: str = "time") -> str:
+    """Return `words` with the unit of time of the data in brackets.
+
+    Examples
+    --------
+    >>> in_units(xr.Dataset(coords={"time": ("time", [0.0], {"units": "frame"})}), "age")
+    'age (frames)'
+    """
+    unit = str(correlation[name].attrs.get("units", "s")) if name in correlation.variables else "s"
+    return f"{words} ({'frames' if unit == 'frame' else unit})"
+
+
+def region_name(correlation: xr.Dataset, region: int) -> str:
+    """Return what tells a region from the others: its q, or its number.
+
+    Examples
+    --------
+    >>> region_name(xr.Dataset(), 0)
+    'region 1'
+    """
     q = reading.value(correlation, "q", region) if "q" in correlation.variables else None
     return f"region {region + 1}" if q is None else f"$q$ = {q:.4g} nm$^{{-1}}$"
 
 
-def _kww(correlation: xr.Dataset, delay: np.ndarray, region: int) -> np.ndarray | None:
+def fitted(correlation: xr.Dataset, delay: np.ndarray, region: int) -> np.ndarray | None:
     """The fitted curve, or None if there is no finite fit."""
     numbers = [reading.value(correlation, name, region) for name in ("rate", "exponent", "fit_contrast", "baseline")]
     if any(number is None for number in numbers):
@@ -181,14 +202,15 @@ def _kww(correlation: xr.Dataset, delay: np.ndarray, region: int) -> np.ndarray 
 def _fit_text(correlation: xr.Dataset, region: int) -> str:
     """The fitted rate and exponent with their errors."""
     texts = []
-    for name, symbol, unit in (("rate", r"\Gamma", " s$^{-1}$"), ("exponent", r"\gamma", "")):
+    per = " frame$^{-1}$" if in_units(correlation, "") == " (frames)" else " s$^{-1}$"
+    for name, symbol, unit in (("rate", r"\Gamma", per), ("exponent", r"\gamma", "")):
         found = reading.value(correlation, name, region)
         error = reading.value(correlation, f"{name}_error", region)
         texts.append(f"${symbol}$ = {reading.number(found if found is not None else np.nan, error)}{unit}")
     return ", ".join(texts)
 
 
-def _log_spaced(delay: np.ndarray, per_decade: int = 20) -> np.ndarray:
+def log_spaced(delay: np.ndarray, per_decade: int = 20) -> np.ndarray:
     """Which delays to draw: the first of each step of the logarithmic axis."""
     step = np.where(delay > 0, np.floor(per_decade * np.log10(np.where(delay > 0, delay, 1.0))), np.nan)
     first = np.zeros(delay.size, bool)
@@ -196,6 +218,7 @@ def _log_spaced(delay: np.ndarray, per_decade: int = 20) -> np.ndarray:
     return first & (delay > 0)
 
 
-def _positive_range(delay: np.ndarray) -> tuple[float, float]:
+def positive_range(delay: np.ndarray) -> tuple[float, float]:
+    """Return the least and the largest of the delays above zero; a decade where there are not two."""
     positive = delay[delay > 0]
     return (float(positive.min()), float(positive.max())) if positive.size > 1 else (0.1, 1.0)

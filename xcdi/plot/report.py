@@ -15,7 +15,9 @@ from xcdi.errors import XcdiError
 from xcdi.plot import (
     avalanches,
     correlation,
+    correlation_maps,
     dislocations,
+    fluctuations,
     grains,
     page,
     phasing,
@@ -74,6 +76,13 @@ CAPTIONS = {
     "standard error.",
     "series_displacement_change": "Change of the displacement along G of each state; what slipped whole has one colour.",
     "two_time": "Two-time correlation with a tick for each event on both axes; one-time function with its fit; mean intensity.",
+    "age_lag": "Correlation against age and the logarithm of the lag; one-time function with its fit; mean intensity.",
+    "g2_aged": "One-time function of each age, coloured by it; the fit is that of all ages.",
+    "traces": "Correlation at some lags against the time of the earlier frame; the bar is one standard deviation of noise.",
+    "chi": "Variance over time of the correlation against lag, freed of noise, with one standard error; squares are with noise.",
+    "regions": "Two-time correlation and one-time function of every region, all to one scale.",
+    "relaxation_times": "Relaxation time of every region against its q.",
+    "visibility": "Speckle contrast against exposure, with one standard error; the line is what the one-time function foretells.",
     "score": "Detection score of every frame; a tick marks each event.",
     "drops": "Drop of the correlation across each event, with error bars; circles are what remains once rigid motion is undone.",
     "boundary_timeline": "Which boundary each event happened on; larger marks are larger drops, paler ones are less certain.",
@@ -151,7 +160,7 @@ def picture(result: Result, path: str | Path, *, dpi: float = 110) -> None:
     XcdiError
         If the result has none of these.
     """
-    wanted = ("poster", "two_time", "strain", "object", "series_time", "starts", "peak", "size_distribution", "drops")
+    wanted = ("poster", "two_time", "age_lag", "strain", "object", "series_time", "starts", "peak", "size_distribution", "drops")
     known = dict(_drawings(result))
     for name in wanted:
         if name in known:
@@ -209,16 +218,35 @@ def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
         for name in strain_series.CHANGES:
             yield f"series_{name}", partial(strain_series.changes, result["series"], name=name)
     if "correlation" in result:
-        events = result.get("events")
-        for k in range(min(REGIONS, result["correlation"].sizes["region"])):
-            name = "two_time" if k == 0 else f"two_time_{k + 1}"
-            yield name, partial(correlation.overview, result["correlation"], region=k, events=events)
+        yield from _of_correlation(result)
     if "events" in result:
         yield from _of_events(result)
     if "statistics" in result and "ccdf" in result["statistics"]:
         yield "size_distribution", lambda: avalanches.size_distribution(result["statistics"])
         if result["statistics"].sizes.get("gap", 0) > 1:
             yield "waiting_times", lambda: avalanches.waiting_times(result["statistics"])
+
+
+def _of_correlation(result: Result) -> Iterator[tuple[str, Drawing]]:
+    found, events = result["correlation"], result.get("events")
+    many = range(min(REGIONS, found.sizes["region"]))
+    for k in many:
+        after = "" if k == 0 else f"_{k + 1}"
+        if "two_time" in found:
+            yield f"two_time{after}", partial(correlation.overview, found, region=k, events=events)
+        elif correlation_maps.by_age(found):
+            yield f"age_lag{after}", partial(correlation_maps.age_lag_overview, found, region=k)
+        if "g2_aged_binned" in found:
+            yield f"g2_aged{after}", partial(fluctuations.aged, found, region=k)
+        if "fluctuations" in result:
+            yield f"traces{after}", partial(fluctuations.traces, result["fluctuations"], region=k, events=events)
+            yield f"chi{after}", partial(fluctuations.chi, result["fluctuations"], region=k)
+    if found.sizes["region"] > 1 and "two_time" in found:
+        yield "regions", lambda: correlation_maps.regions(found)
+    if found.sizes["region"] > 1 and "q" in found and "rate" in found:
+        yield "relaxation_times", lambda: fluctuations.rates(found)
+    if "speckles" in result:
+        yield "visibility", lambda: fluctuations.visibility(result["speckles"])
 
 
 def _of_object(result: Result) -> Iterator[tuple[str, Drawing]]:

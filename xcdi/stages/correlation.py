@@ -5,38 +5,59 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import xarray as xr
 
 from xcdi.backend import Array, on_device
-from xcdi.errors import SchemaError, XcdiError, suggest
+from xcdi.errors import XcdiError, suggest
 from xcdi.kernels import regions, relaxation
-from xcdi.kernels.correlation import normalise, one_time, products
+from xcdi.kernels.correlation import normalise
 from xcdi.kernels.correlation.normalise import Weights
+from xcdi.kernels.correlation.photons import Photons, join, of_frames, pixel_sums, to_dense
 from xcdi.schema import require
+from xcdi.stages import one_time
+from xcdi.stages.exact_sums import ExactSums, begun
+from xcdi.stages.regions import labelled
+from xcdi.stages.trust import Pixels, Taken, good_frames, good_pixels, image, of_pixels, pixels_of, take
 
-__all__ = ["NORMALISATIONS", "TwoTime", "labelled"]
+__all__ = ["FROM_EXACT_SUMS", "NORMALISATIONS", "Seen", "TwoTime"]
 
 
 NORMALISATIONS = ("N1", "N2", "N3", "N4", "N5")
-FROM_EXACT_SUMS = ("N1", "N4")  # the others divide by an envelope that only the whole scan knows
+FROM_EXACT_SUMS = ("N1", "N4", "N5")  # the others divide each count by an envelope that only the whole scan knows
+FINAL_AT_ONCE = ("N1", "N4")
 NOT_ERGODIC = "the pixels' time means hold a frozen speckle pattern, which N2 divides away; use N4 or N5"
 FROZEN = 0.1  # share of the contrast that may be frozen before N2 is wrong by more than it is worth
-HOLED = 0.05  # share of a frame's pixels without data from which on the frame is bad, not the pixels
 
 
-class Piece(NamedTuple):
-    """What is kept of one block."""
+class Seen(NamedTuple):
+    """What all frames of a correlation tell.
 
-    counts: Array  # (time, pixel), smallest unsigned integers; zero where not trusted
-    time: Array  # s, (time,)
-    ok: Array  # bool, (time,)
-    monitor: Array  # (time,), NaN where there is none
-    untrusted: Array  # bool, (pixel,): held no trustworthy count in some good frame
-    rows: tuple[Array, ...]  # per region, (time, all times so far): exact sums of products
+    Attributes
+    ----------
+    photons : Photons
+        Of all pixels and frames.
+    keep : bool array, shape (pixel,)
+        Good pixels.
+    ok : bool array, shape (time,)
+        Good frames.
+    time : array, shape (time,)
+        [s]
+    slot, step
+        Places on a regular time axis, and its step [s].
+    envelope : array, shape (pixel,)
+        Smooth expected counts per frame.
+    """
+
+    photons: Photons
+    keep: Array
+    ok: Array
+    time: Array
+    slot: Array
+    step: float
+    envelope: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +75,14 @@ class TwoTime:
         Width (sigma) of the Gaussian that turns the mean image into the envelope.
     crossover : float
         Counts per pixel and frame at which speckle takes over from shot noise (N5).
+    reference_frames : int
+        Frames at the start whose envelope fixes the weights of N5.
     device : str
-        Where the products are computed.
+        Where products of whole series are computed.
+    workers : int
+        Threads. No bit depends on them.
+    growing : bool
+        Whether rows are computed as frames come in, for looks at the result in between; else all at once at the end.
     memory_bytes : int, optional
         What the result may take; by default the memory of the machine.
 
@@ -64,19 +91,24 @@ class TwoTime:
     Counts must be raw, in the integer type in which they were stored. Whatever
     needs the whole scan, as hot pixels, outlier frames and envelopes, is decided
     in :meth:`result` from integer sums, so the last result does not depend on
-    the blocks the frames came in. With N1 and N4 no result does, apart from
-    that; with N2, N3 and N5 a result is provisional until the last frame.
+    the blocks the frames came in, nor on `growing`. With N1 and N4 no result does, apart from
+    that; with N2, N3 and N5 a result is provisional until the last frame, since its
+    envelope is that of the frames so far.
     """
 
     regions: Array
     normalisation: str = "N5"
     smoothing_px: float = 8.0
     crossover: float = 2.0
+    reference_frames: int = 16
     device: str = "cpu"
+    workers: int = 1
+    growing: bool = False
     memory_bytes: int | None = None
-    valid: Array | None = None
+    pixels: Pixels | None = None
     attrs: dict[str, Any] | None = None
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[Taken, ...] = ()
+    sums: tuple[ExactSums, ...] = ()
 
     def __post_init__(self) -> None:
         if self.normalisation not in NORMALISATIONS:
@@ -93,29 +125,19 @@ class TwoTime:
         Parameters
         ----------
         block : SCAN
-            Raw counts of the next frames; ``valid`` of the first block counts.
+            Raw counts of the next frames, or ``stored`` in their place; ``valid`` of the first block counts.
 
         Raises
         ------
         XcdiError
             If no pixel is left, counts are no integers, or the matrix would not fit in memory.
         """
-        require(block, "counts", "time", "valid")
-        start = self if self.pieces else self._begun(block)
-        start._check_memory(block)
-        region, y, x = start._pixels()
-        counts, missing, untrusted = _trusted(block, y, x)
-        ok = ~missing
-        if "frame_ok" in block:
-            ok = ok & block.frame_ok.to_numpy()
-        counts[~ok] = 0
-        small = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-        lone = regions.lonely(_frames(small, y, x), _image(True, True, y, x)[1])[:, y - y.min(), x - x.min()]
-        untrusted = (untrusted | lone) & ok[:, None]
-        monitor = block.monitor.to_numpy().astype(float) if "monitor" in block else np.full(ok.size, np.nan)
-        rows = start._rows(small, region) if self.normalisation in FROM_EXACT_SUMS else ()
-        piece = Piece(small, block.time.to_numpy().astype(float), ok, monitor, np.any(untrusted, axis=0), rows)
-        return replace(start, attrs=dict(block.attrs), pieces=(*self.pieces, piece))
+        require(block, "stored" if "stored" in block else "counts", "time", "valid")
+        start = self if self.pieces else self.begun(block)
+        piece = take(block, start.known, workers=self.workers)
+        grown = replace(start, attrs=dict(block.attrs), pieces=(*self.pieces, piece))
+        grown._check_memory(int(block.attrs.get("frames_expected", 0)))
+        return grown.correlated()
 
     def result(self) -> xr.Dataset:
         """Return the correlation of all frames so far, with its one-time function, as CORRELATION.
@@ -125,28 +147,89 @@ class TwoTime:
         XcdiError
             If there is no frame, or no good one.
         """
+        seen = self.seen()
+        done = self.correlated(whole=True)
+        two_time = np.empty((self.count, self.frames, self.frames))
+        parts = [done._region(seen, k, two_time[k - 1]) for k in range(1, self.count + 1)]
+        good = of_pixels(seen.photons, seen.keep, seen.ok)
+        found = one_time.dataset(two_time, parts, seen.time, seen.ok, good, self.kept(seen))
+        return found.assign_attrs(self.notes(found, seen))
+
+    def seen(self) -> Seen:
+        """What all frames so far tell of pixels and frames."""
         if not self.pieces:
             raise XcdiError("no frame to correlate; the scan is empty")
-        region, y, x = self._pixels()
-        raw, time = self._counts(), np.concatenate([piece.time for piece in self.pieces])
-        keep = self._kept(raw, y, x)
-        ok = _good_frames(raw[:, keep], self.pieces)  # a hot pixel would hide a dark frame
-        counts = np.where(ok[:, None], raw, raw.dtype.type(0))
-        envelope = self._envelope(counts, ok, keep)
-        slot, step = _slots(time, (self.attrs or {}).get("frame_time_s"))
-        parts = []
-        for k in range(1, int(self.regions.max()) + 1):
-            here = np.flatnonzero((region == k) & keep)
-            if here.size < 2:
-                raise XcdiError(f"region {k} has {here.size} trustworthy pixels left of {np.sum(region == k)}; expected 2 or more")
-            n, tile = counts[:, here], regions.tiles(y[here], x[here])
-            c, weights = self._normalised(n, envelope[here], raw[:, (region == k) & ~keep], k)
-            parts.append(_of_region(c, n, weights, tile, slot, step, relative=self.normalisation == "N4"))
-        kept = {"region_of_pixel": region[keep], "pixel_y": y[keep], "pixel_x": x[keep], "envelope": envelope[keep]}
-        found = _dataset(parts, time, ok, counts[:, keep], kept)
-        return found.assign_attrs(self._notes(found, ok, keep, envelope))
+        photons = join([piece.photons for piece in self.pieces])
+        keep = good_pixels(pixel_sums(photons), self.pieces, self.known)
+        ok = good_frames(of_pixels(photons, keep).totals, self.pieces)  # a hot pixel would hide a dark frame
+        mean = pixel_sums(of_pixels(photons, np.ones_like(keep), ok)) / int(ok.sum())
+        time = np.concatenate([piece.time for piece in self.pieces])
+        slot, step = one_time.slots(time, (self.attrs or {}).get("frame_time_s"))
+        return Seen(photons, keep, ok, time, slot, step, self._envelope(mean, keep))
 
-    def _begun(self, block: xr.Dataset) -> Self:
+    def correlated(self, *, whole: bool = False) -> Self:
+        """With the exact sums of all frames; those of N5 wait for the reference, unless there will be no more."""
+        waiting = self.normalisation == "N5" and self.frames < self.reference_frames
+        if self.normalisation not in FROM_EXACT_SUMS or (not whole and (waiting or not self.growing)):
+            return self
+        sums = self.sums or self.without_frames()
+        if not self.growing:
+            return replace(self, sums=sums)
+        for piece in self.pieces[len(sums[0].rows) :]:
+            sums = tuple(part.add(piece.photons) for part in sums)
+        return replace(self, sums=sums)
+
+    def weights(self, seen: Seen, k: int) -> Weights:
+        """Weights of the good pixels of region number `k`."""
+        here = (self.known.region == k) & seen.keep
+        if self.normalisation in FINAL_AT_ONCE:
+            return normalise.unit_weights(int(here.sum()))
+        if self.normalisation == "N5":
+            return normalise.level_weights(self.sums[k - 1].level[here], seen.envelope[here])
+        own = pixel_sums(of_pixels(seen.photons, here, seen.ok)) / int(seen.ok.sum())
+        return normalise.noise_weights(seen.envelope[here] if self.normalisation == "N3" else own, crossover=0.0)
+
+    def kept(self, seen: Seen) -> dict[str, Array]:
+        """The good pixels, as variables of CORRELATION."""
+        known, keep = self.known, seen.keep
+        return {
+            "region_of_pixel": known.region[keep],
+            "pixel_y": known.y[keep],
+            "pixel_x": known.x[keep],
+            "envelope": seen.envelope[keep],
+        }
+
+    def notes(self, found: xr.Dataset, seen: Seen) -> dict[str, Any]:
+        """Attributes of the result; warns where N2 divides a frozen pattern away."""
+        notes = {
+            **(self.attrs or {}),
+            "normalisation": self.normalisation,
+            "g2_convention": "ratio of sums",
+            "contrast": float(found.contrast[0]),
+            "bad_frames": np.flatnonzero(~seen.ok).tolist(),
+            "dropped_pixels": int(np.sum(~seen.keep)),
+            "provisional": self.normalisation not in FINAL_AT_ONCE,
+        }
+        if self.normalisation == "N2":
+            frozen, error = _frozen(seen)
+            if frozen > max(3 * error, FROZEN * notes["contrast"]):
+                warnings.warn(NOT_ERGODIC, stacklevel=3)
+                notes["warning"] = f"{NOT_ERGODIC} (frozen contrast {frozen:.4f} +- {error:.4f})"
+        return notes
+
+    @property
+    def count(self) -> int:
+        """Number of regions."""
+        return int(self.known.region.max())
+
+    @property
+    def known(self) -> Pixels:
+        """Pixels of the regions; known from the first block on."""
+        assert self.pixels is not None, "no block was added yet"
+        return self.pixels
+
+    def begun(self, block: xr.Dataset) -> Self:
+        """With the pixels of the first block, before its frames are added."""
         labels = labelled(self.regions)
         valid = block.valid.to_numpy()
         if labels.shape != valid.shape:
@@ -154,242 +237,80 @@ class TwoTime:
         for k in range(1, int(labels.max()) + 1):
             if not np.any(valid & (labels == k)):
                 raise XcdiError(f"region {k} has no valid pixel; move its box, or look at the pixel mask")
-        return replace(self, regions=labels, valid=valid)
+        return replace(self, regions=labels, pixels=pixels_of(labels, valid))
 
-    def _pixels(self) -> tuple[Array, Array, Array]:
-        y, x = np.nonzero((self.regions > 0) & self.valid)
-        order = np.argsort(self.regions[y, x], kind="stable")
-        return self.regions[y, x][order].astype(np.int32), y[order].astype(np.int32), x[order].astype(np.int32)
+    def without_frames(self) -> tuple[ExactSums, ...]:
+        """Exact sums of every region, with weights from the frames so far but no products yet."""
+        pixels, level = self.known, self._levels()
+        return tuple(begun(pixels.region == k, level, threads=self.workers, device=self.device) for k in range(1, self.count + 1))
 
-    def _rows(self, new: Array, region: Array) -> tuple[Array, ...]:
-        """Products of the new frames with the earlier ones and with themselves, per region."""
-        product = on_device(products.raw_products, self.device)
-        earlier = self._counts() if self.pieces else new[:0]
-        found = []
-        for k in range(1, int(self.regions.max()) + 1):
-            here = slice(*np.searchsorted(region, [k, k + 1]))
-            side = [product(new[:, here], earlier[:, here])] if len(earlier) else []
-            found.append(np.concatenate([*side, product(new[:, here])], axis=1))
-        return tuple(found)
+    def _levels(self) -> Array:
+        """Weights of N5 as powers of two, from the first frames alone; all the same for the others."""
+        pixels = self.known
+        level = np.zeros(pixels.y.size, int)
+        if self.normalisation != "N5":
+            return level
+        first = join([piece.photons for piece in self.pieces])
+        first = of_frames(first, 0, min(self.reference_frames, first.frames))
+        total = pixel_sums(first)
+        envelope = self._envelope(total / max(int(np.sum(first.totals > 0)), 1), good_pixels(total, (), pixels))
+        for k in range(1, self.count + 1):
+            here = pixels.region == k
+            level[here] = normalise.noise_levels(envelope[here], crossover=self.crossover)
+        return level
 
-    def _check_memory(self, block: xr.Dataset) -> None:
-        frames = max(self.frames + block.sizes["frame"], int(block.attrs.get("frames_expected", 0)))
-        count, pixels = int(self.regions.max()), int(np.sum((self.regions > 0) & self.valid))
-        need = 8 * frames**2 * (count * (2 if self.normalisation in FROM_EXACT_SUMS else 1) + 3) + 12 * frames * pixels
+    def _check_memory(self, expected: int) -> None:
+        frames, count = max(self.frames, expected), self.count
+        events = sum(piece.photons.pixel.size for piece in self.pieces) / max(self.frames, 1)
+        need = frames**2 * ((12 if self.growing else 8) * count + 8) + 12 * events * frames
         have = self.memory_bytes or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if need > have:
             raise XcdiError(
-                f"the two-time correlation of {frames} frames in {count} regions of {pixels} pixels takes {need / 1e9:.1f} GB, "
-                f"and there are {have / 1e9:.1f} GB; take fewer frames or regions"
+                f"the two-time correlation of {frames} frames in {count} regions of {self.known.y.size} pixels takes "
+                f"{need / 1e9:.1f} GB, and there are {have / 1e9:.1f} GB; take fewer frames or regions"
             )
 
-    def _counts(self) -> Array:
-        return np.concatenate([piece.counts for piece in self.pieces])
-
-    def _products(self, k: int) -> Array:
-        """Exact sums of products of region number `k`, shape (time, time2)."""
-        whole = np.empty((self.frames, self.frames))
-        for piece in self.pieces:
-            rows = piece.rows[k - 1]
-            start, stop = rows.shape[1] - rows.shape[0], rows.shape[1]
-            whole[start:stop, :stop] = rows
-            whole[:stop, start:stop] = rows.T
-        return whole
-
-    def _kept(self, counts: Array, y: Array, x: Array) -> Array:
-        """Pixels that held a trustworthy count in every good frame, and that fit their neighbours."""
-        trusted = ~np.any([piece.untrusted for piece in self.pieces], axis=0)
-        total, valid = _image(counts.sum(axis=0, dtype=np.int64), trusted, y, x)
-        return trusted & ~regions.misfits(total, valid)[y - y.min(), x - x.min()]
-
-    def _envelope(self, counts: Array, ok: Array, keep: Array) -> Array:
+    def _envelope(self, mean: Array, keep: Array) -> Array:
         """Expected counts per frame of each pixel, smooth within each region."""
-        region, y, x = self._pixels()
-        mean = counts.sum(axis=0, dtype=np.int64) / max(int(ok.sum()), 1)
+        pixels = self.known
         envelope = np.zeros(mean.shape)
-        for k in range(1, int(region.max()) + 1):
-            here = region == k
-            image, valid = _image(mean[here], keep[here], y[here], x[here])
-            smooth = regions.smooth_envelope(image, valid, sigma=self.smoothing_px)
-            envelope[here] = smooth[y[here] - y[here].min(), x[here] - x[here].min()]
+        for k in range(1, self.count + 1):
+            here = pixels.region == k
+            y, x = pixels.y[here], pixels.x[here]
+            smooth = regions.smooth_envelope(*image(mean[here], keep[here], y, x), sigma=self.smoothing_px)
+            envelope[here] = smooth[y - y.min(), x - x.min()]
         return envelope
 
-    def _normalised(self, counts: Array, envelope: Array, dropped: Array, k: int) -> tuple[Array, Weights]:
-        """Two-time correlation of one region, and the weights of its pixels."""
+    def _region(self, seen: Seen, k: int, out: Array) -> dict[str, Any]:
+        """Two-time correlation of region number `k`, written to `out`, and what follows from it."""
+        here = (self.known.region == k) & seen.keep
+        if here.sum() < 2:
+            of = np.sum(self.known.region == k)
+            raise XcdiError(f"region {k} has {here.sum()} trustworthy pixels left of {of}; expected 2 or more")
+        n, weights = of_pixels(seen.photons, here, seen.ok), self.weights(seen, k)
         if self.normalisation in FROM_EXACT_SUMS:
-            left_out = on_device(products.raw_products, self.device)(dropped) if dropped.size else 0.0
-            found = normalise.sums(counts, self._products(k) - left_out)
-            ones = np.ones(counts.shape[1])
-            form = normalise.by_mean if self.normalisation == "N1" else normalise.covariance
-            return form(found), Weights(ones, ones, float(ones.size), float(ones.size))
-        if self.normalisation == "N2":
-            envelope = counts.mean(axis=0)
-        weights = normalise.noise_weights(envelope, crossover=self.crossover if self.normalisation == "N5" else 0.0)
+            self.sums[k - 1].fill(out, seen.photons)
+            self.sums[k - 1].less(out, seen.photons, ~here)
+            form = normalise.covariance if self.normalisation == "N4" else normalise.by_mean
+            c = form(normalise.sums(n, weights, out))
+        else:
+            out[...] = c = self._weighted(to_dense(n), weights)
+        tile = regions.tiles(self.known.y[here], self.known.x[here])
+        how: dict[str, Any] = {"relative": self.normalisation == "N4", "threads": self.workers}
+        found = one_time.of_region(c, n, weights, tile, seen.slot, seen.step, **how)
+        return found | {"mean": np.where(seen.ok, n.totals / n.pixels, np.nan)}
 
+    def _weighted(self, counts: Array, weights: Weights) -> Array:
         def weighted(n: Array, product: Array, mean: Array) -> Array:
             return normalise.weighted(n, Weights(product, mean, weights.norm, weights.norm2))
 
-        return on_device(weighted, self.device)(counts, weights.product, weights.mean), weights
-
-    def _notes(self, found: xr.Dataset, ok: Array, keep: Array, envelope: Array) -> dict[str, Any]:
-        notes = {
-            **(self.attrs or {}),
-            "normalisation": self.normalisation,
-            "contrast": float(found.contrast[0]),
-            "bad_frames": np.flatnonzero(~ok).tolist(),
-            "dropped_pixels": int(np.sum(~keep)),
-            "provisional": self.normalisation not in FROM_EXACT_SUMS,
-        }
-        if self.normalisation == "N2":
-            frozen, error = relaxation.frozen_contrast(found.counts.to_numpy()[ok], envelope[keep])
-            if frozen > max(3 * error, FROZEN * notes["contrast"]):
-                warnings.warn(NOT_ERGODIC, stacklevel=3)
-                notes["warning"] = f"{NOT_ERGODIC} (frozen contrast {frozen:.4f} +- {error:.4f})"
-        return notes
+        return on_device(weighted, self.device)(counts, weights.product, weights.mean)
 
 
-def labelled(given: Array) -> Array:
-    """Turn a region, a stack of regions or a label image into labels, shape (y, x), 0 outside.
-
-    Raises
-    ------
-    XcdiError
-        If regions overlap, a region is empty, or there is none.
-
-    Examples
-    --------
-    >>> labelled(np.array([[True, False]]))
-    array([[1, 0]])
-    """
-    given = np.asarray(given)
-    if given.ndim == 3:
-        if np.any(given.sum(axis=0) > 1):
-            raise XcdiError(f"the {len(given)} regions overlap in {int(np.sum(given.sum(axis=0) > 1))} pixels; give each pixel to one")
-        given = np.einsum("ryx,r->yx", given.astype(int), np.arange(1, len(given) + 1))
-    labels = given.astype(int)
-    lacking = set(range(1, int(labels.max(initial=0)) + 1)) - set(np.unique(labels).tolist())
-    if labels.max(initial=0) < 1 or lacking:
-        raise XcdiError(f"{'region ' + str(min(lacking)) if lacking else 'every region'} is empty; widen its edges or its box")
-    return labels
-
-
-def _trusted(block: xr.Dataset, y: Array, x: Array) -> tuple[Array, Array, Array]:
-    """Counts of the pixels (zero where not trusted), frames without data, and where a value was not trusted."""
-    window = block.counts.isel(y=slice(int(y.min()), int(y.max()) + 1), x=slice(int(x.min()), int(x.max()) + 1))
-    values = window.to_numpy()[:, y - y.min(), x - x.min()]
-    absent = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
-    if values.dtype.kind == "f":
-        values = np.where(absent, 0, values)
-        if not np.array_equal(values, np.round(values)):
-            raise SchemaError("counts are no whole numbers; the correlation takes raw photon counts, before any correction")
-    sentinel = block.attrs.get("sentinel")
-    if sentinel is not None:
-        absent = absent | (values == sentinel)
-    negative = (values < 0) & ~absent
-    if negative.any():
-        low = values[negative].min()
-        raise XcdiError(f"{int(negative.sum())} negative counts in the regions (lowest {low:g}); the correlation takes raw photon counts")
-    exact = int(np.sqrt(products.EXACT_DOUBLE / max(y.size, 1)))  # the sums of squares stay exact below
-    too_much = values > min(block.attrs.get("saturation", exact), exact)
-    untrusted = absent | too_much
-    return np.where(untrusted, 0, values), absent.mean(axis=1) > HOLED, untrusted
-
-
-def _good_frames(counts: Array, pieces: tuple[Piece, ...]) -> Array:
-    """Frames that are whole, saw photons, and are no single outliers in brightness."""
-    total = counts.sum(axis=1, dtype=np.int64)
-    ok = np.concatenate([piece.ok for piece in pieces]) & (total > 0)
-    monitor = np.concatenate([piece.monitor for piece in pieces])
-    usable = np.isfinite(monitor) & (monitor > 0)
-    if np.all(usable[ok]):
-        total = total / np.where(usable, monitor, 1.0)
-    ok = ok & ~regions.outlier_frames(total, ok)
-    if not ok.any():
-        raise XcdiError(f"none of {ok.size} frames has a trustworthy count in the regions; check the mask, the box and the shutter")
-    return ok
-
-
-def _image(values: Array, known: Array, y: Array, x: Array) -> tuple[Array, Array]:
-    """Image (y, x) of the pixels' bounding box, and where it is known."""
-    shape = int(np.ptp(y)) + 1, int(np.ptp(x)) + 1
-    image, valid = np.zeros(shape), np.zeros(shape, bool)
-    image[y - y.min(), x - x.min()] = values
-    valid[y - y.min(), x - x.min()] = known
-    return image, valid
-
-
-def _frames(counts: Array, y: Array, x: Array) -> Array:
-    """Frames (time, y, x) of the pixels' bounding box, zero outside the regions."""
-    frames = np.zeros((len(counts), int(np.ptp(y)) + 1, int(np.ptp(x)) + 1), counts.dtype)
-    frames[:, y - y.min(), x - x.min()] = counts
-    return frames
-
-
-def _slots(time: Array, frame_time: float | None) -> tuple[Array, float]:
-    """Place of every frame on a regular time axis, and its step [s]; a frame that is missing leaves a gap."""
-    gaps = np.diff(time)
-    if np.any(gaps <= 0):
-        at = int(np.argmax(gaps <= 0)) + 1
-        raise XcdiError(f"frame {at} is at {time[at]:g} s, not after the frame before it at {time[at - 1]:g} s; expected rising times")
-    step = float(np.median(gaps)) if gaps.size else float(frame_time or 1.0)
-    return np.concatenate([[0], np.cumsum(np.maximum(np.round(gaps / step), 1))]).astype(int), step
-
-
-def _on_slots(a: Array, slot: Array, fill: float) -> Array:
-    """Rows of `a` at their places in time; `fill` where no frame is."""
-    if slot[-1] + 1 == len(slot):
-        return a
-    wide = np.full((slot[-1] + 1, *a.shape[1:]), fill, a.dtype)
-    wide[slot] = a
-    return wide
-
-
-def _of_region(c: Array, counts: Array, weights: Weights, tile: Array, slot: Array, step: float, *, relative: bool) -> dict[str, Any]:
-    """Everything that is derived from the two-time correlation of one region."""
-    level = normalise.frame_weight(counts, weights)
-    whole = _on_slots(_on_slots(c, slot, np.nan).T, slot, np.nan).T
-    g2 = one_time.one_time(whole, _on_slots(level, slot, np.nan))
-    replicas = relaxation.leave_out(_on_slots(counts, slot, 0), weights, tile)
-    height = float(np.mean(replicas[:, 0])) - 1
-    if relative:
-        replicas = 1 + (replicas - 1) / (replicas[:, :1] - 1)
-    error = relaxation.jackknife_error(replicas)
-    delay = step * np.arange(len(g2))
-    edges = relaxation.log_bins(len(g2))
-    spread = _binned(replicas, edges)
-    fit = relaxation.fit_stretched(_binned(delay, edges), _binned(g2, edges), relaxation.jackknife_error(spread), replicas=spread)
-    return {"two_time": c, "g2": g2, "g2_error": error, "delay": delay, "fit": fit, "contrast": height, "counts": counts}
-
-
-def _binned(a: Array, edges: Array) -> Array:
-    """Means over bins of the last axis."""
-    if len(edges) < 2:
-        return a[..., :0]
-    return np.stack([a[..., start:stop].mean(axis=-1) for start, stop in pairwise(edges)], axis=-1)
-
-
-def _dataset(parts: list[dict[str, Any]], time: Array, ok: Array, counts: Array, pixels: dict[str, Array]) -> xr.Dataset:
-    per_s = {"rate": "1/s"}
-    fits = {}
-    for place, name in enumerate(relaxation.Stretched._fields[:4]):
-        column = "fit_contrast" if name == "contrast" else name
-        fits[column] = ("region", [p["fit"][place] for p in parts], {"units": per_s.get(name, "1")})
-        fits[f"{column}_error"] = ("region", [p["fit"].errors[place] for p in parts], {"units": per_s.get(name, "1")})
-    stacked = {name: np.stack([p[name] for p in parts]) for name in ("two_time", "g2", "g2_error", "contrast")}
-    mean = np.stack([np.where(ok, p["counts"].mean(axis=1), np.nan) for p in parts])
-    one, label, seconds = {"units": "1"}, {"units": ""}, {"units": "s"}
-    return xr.Dataset(
-        {
-            "two_time": (("region", "time", "time2"), stacked["two_time"], one),
-            "g2": (("region", "delay"), stacked["g2"], one),
-            "g2_error": (("region", "delay"), stacked["g2_error"], one),
-            "contrast": ("region", stacked["contrast"], one),
-            **fits,
-            "mean_count": (("region", "time"), mean, one),
-            "frame_sum": ("time", counts.sum(axis=1, dtype=np.int64), one),
-            "frame_ok": ("time", ok, label),
-            "counts": (("time", "pixel"), counts, one),
-            **{name: ("pixel", values, one if name == "envelope" else label) for name, values in pixels.items()},
-        },
-        coords={"time": ("time", time, seconds), "time2": ("time2", time, seconds), "delay": ("delay", parts[0]["delay"], seconds)},
-    )
+def _frozen(seen: Seen) -> tuple[float, float]:
+    """Contrast that the first and the last third of the good frames share, and its error."""
+    good = np.flatnonzero(seen.ok)
+    third = good.size // 3
+    ends = [np.isin(np.arange(seen.ok.size), part) for part in (good[:third], good[-third:])]
+    sums = [pixel_sums(of_pixels(seen.photons, seen.keep, part)) for part in ends]
+    return relaxation.frozen_contrast(np.stack([sums[0], sums[0], sums[1]]), seen.envelope[seen.keep] * third)

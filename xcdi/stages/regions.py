@@ -14,7 +14,7 @@ from xcdi.kernels.regions import box_around
 from xcdi.stages import instrument
 from xcdi.stages.geometry import q_regions
 
-__all__ = ["box_region", "peak_region", "q_sectors", "with_momentum"]
+__all__ = ["box_region", "labelled", "peak_region", "q_sectors", "with_momentum"]
 
 PLACED = ("geometry", "energy_kev", "distance_m", "pixel_size_m", "centre_px")  # attributes that give a pixel its q
 
@@ -126,3 +126,28 @@ def with_momentum(correlation: xr.Dataset, scan: xr.Dataset) -> xr.Dataset:
     peak, down, along = geometry.q_of_pixel(camera, corners[:, 0], corners[:, 1], wavelength=wavelength)
     steps = [float(np.linalg.norm(down - peak)), float(np.linalg.norm(along - peak))]
     return correlation.assign(q=("region", q, {"units": "1/nm"})).assign_attrs(q_peak=peak.tolist(), dq=steps)
+
+
+def labelled(given: Array) -> Array:
+    """Turn a region, a stack of regions or a label image into labels, shape (y, x), 0 outside.
+
+    Raises
+    ------
+    XcdiError
+        If regions overlap, a region is empty, or there is none.
+
+    Examples
+    --------
+    >>> labelled(np.array([[True, False]]))
+    array([[1, 0]])
+    """
+    given = np.asarray(given)
+    if given.ndim == 3:
+        if np.any(given.sum(axis=0) > 1):
+            raise XcdiError(f"the {len(given)} regions overlap in {int(np.sum(given.sum(axis=0) > 1))} pixels; give each pixel to one")
+        given = np.einsum("ryx,r->yx", given.astype(int), np.arange(1, len(given) + 1))
+    labels = given.astype(int)
+    lacking = set(range(1, int(labels.max(initial=0)) + 1)) - set(np.unique(labels).tolist())
+    if labels.max(initial=0) < 1 or lacking:
+        raise XcdiError(f"{'region ' + str(min(lacking)) if lacking else 'every region'} is empty; widen its edges or its box")
+    return labels

@@ -298,13 +298,12 @@ def weighted(counts: Array, weights: Weights) -> Array:
     norm, different = weights.norm or float("nan"), weights.norm**2 - weights.norm2 or float("nan")
     mean, pairs = or_nan(first / norm), or_nan(first * first - own) / different
     panel = max(256, PANEL_BYTES // (4 * max(counts.shape[0], 1)))
-    total = None
+    total: Array = 0.0
     for start in range(0, counts.shape[1], panel):
         here = slice(start, min(start + panel, counts.shape[1]))
         part = Weights(weights.product[here], weights.mean[here], 0.0, 0.0)
         centred = _centred(counts[:, here], part, mean)
-        product = xp.astype(xp.matmul(centred, xp.matrix_transpose(centred)), xp.float64)
-        total = product if total is None else total + product
+        total = total + xp.astype(xp.matmul(centred, xp.matrix_transpose(centred)), xp.float64)
     c = 1 + total / norm
     return on_diagonal(c + 0 * outer(mean), second / norm / pairs)
 

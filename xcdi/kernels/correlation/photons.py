@@ -10,7 +10,7 @@ import numpy as np
 
 from xcdi.backend import Array
 
-__all__ = ["Photons", "from_dense", "join", "of_frames", "pixel_sums", "relabelled", "to_dense"]
+__all__ = ["Photons", "from_dense", "join", "of_frames", "on_slots", "pixel_sums", "relabelled", "to_dense", "without"]
 
 
 class Photons(NamedTuple):
@@ -133,6 +133,34 @@ def relabelled(photons: Photons, new: Array, pixels: int, keep: Array | None = N
     pixel, count = np.empty_like(photons.pixel), np.empty_like(photons.count)
     _relabel(photons.start, photons.pixel, photons.count, new, keep, start, pixel, count)
     return Photons(start, pixel[: start[-1]].copy(), count[: start[-1]].copy(), pixels)
+
+
+def without(photons: Photons, dropped: Array) -> Photons:
+    """The photons less the events where `dropped`, bool (event,), is true.
+
+    Examples
+    --------
+    >>> some = from_dense(np.array([[1, 2], [0, 3]]))
+    >>> to_dense(without(some, some.count == 2)).tolist()
+    [[1, 0], [0, 3]]
+    """
+    if not dropped.any():
+        return photons
+    left = np.concatenate([[0], np.cumsum(~dropped)])
+    return Photons(left[photons.start], photons.pixel[~dropped], photons.count[~dropped], photons.pixels)
+
+
+def on_slots(photons: Photons, slot: Array) -> Photons:
+    """The same frames at the places `slot` of a longer series, whose other frames are empty.
+
+    Examples
+    --------
+    >>> to_dense(on_slots(from_dense(np.array([[1], [2]])), np.array([0, 2]))).ravel().tolist()
+    [1, 0, 2]
+    """
+    start = np.zeros(int(slot[-1]) + 2, np.int64)
+    start[slot + 1] = np.diff(photons.start)
+    return photons._replace(start=np.cumsum(start))
 
 
 def pixel_sums(photons: Photons) -> Array:

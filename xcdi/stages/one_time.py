@@ -1,0 +1,178 @@
+"""What follows from the two-time correlation of one region: one-time correlation, its errors, relaxation time, contrast."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xcdi.backend import Array
+from xcdi.errors import XcdiError
+from xcdi.kernels import relaxation
+from xcdi.kernels.correlation import jackknife, lagged
+from xcdi.kernels.correlation.normalise import Weights, frame_weight
+from xcdi.kernels.correlation.one_time import aged, one_time
+from xcdi.kernels.correlation.photons import Photons, on_slots, to_dense
+
+__all__ = ["age_edges", "binned", "dataset", "fits", "of_diagonals", "of_g2", "of_region", "on_places", "slots"]
+
+AGES = 6  # slices of the age
+KEPT_BYTES = 2**29  # counts that take more than this are not kept in the result
+
+
+def slots(time: Array, frame_time: float | None) -> tuple[Array, float]:
+    """Place of every frame on a regular time axis, and its step [s]; a frame that is missing leaves a gap.
+
+    Raises
+    ------
+    XcdiError
+        If times do not rise.
+
+    Examples
+    --------
+    >>> slots(np.array([0.0, 0.5, 1.5, 2.0]), None)
+    (array([0, 1, 3, 4]), 0.5)
+    """
+    gaps = np.diff(time)
+    if np.any(gaps <= 0):
+        at = int(np.argmax(gaps <= 0)) + 1
+        raise XcdiError(f"frame {at} is at {time[at]:g} s, not after the frame before it at {time[at - 1]:g} s; expected rising times")
+    step = float(np.median(gaps)) if gaps.size else float(frame_time or 1.0)
+    return np.concatenate([[0], np.cumsum(np.maximum(np.round(gaps / step), 1))]).astype(int), step
+
+
+def on_places(a: Array, slot: Array, fill: float) -> Array:
+    """Rows of `a` at their places in time; `fill` where no frame is."""
+    if slot[-1] + 1 == len(slot):
+        return a
+    wide = np.full((slot[-1] + 1, *a.shape[1:]), fill, a.dtype)
+    wide[slot] = a
+    return wide
+
+
+def of_region(
+    c: Array, photons: Photons, weights: Weights, tile: Array, slot: Array, step: float, *, relative: bool, threads: int = 1
+) -> dict[str, Any]:
+    """One-time correlation of one region as ratio of sums out of its two-time correlation `c`; the rest as in :func:`of_g2`."""
+    whole = on_places(on_places(c, slot, np.nan).T, slot, np.nan).T
+    level = on_places(frame_weight(photons, weights), slot, np.nan)
+    g2 = one_time(whole, level)
+    return {"two_time": c, "aged": _aged(whole, level)} | of_g2(g2, photons, weights, tile, slot, step, relative=relative, threads=threads)
+
+
+def of_g2(
+    g2: Array, photons: Photons, weights: Weights, tile: Array, slot: Array, step: float, *, relative: bool, threads: int = 1
+) -> dict[str, Any]:
+    """Errors, relaxation and contrast of the one-time correlation of one region.
+
+    Parameters
+    ----------
+    g2 : array, shape (delay,)
+        Ratio of sums.
+    photons : Photons
+        Of the good pixels, none in bad frames.
+    weights : Weights
+    tile : int array, shape (pixel,)
+        Tiles that are left out in turn for the errors.
+    slot, step
+        From :func:`slots`.
+    relative : bool
+        Whether `g2` is that of a coefficient of correlation (N4), in units of the contrast.
+    threads : int
+    """
+    sums = lagged.tile_sums(on_slots(photons, slot), weights, tile, threads=threads)
+    replicas = jackknife.without_each(sums)
+    contrast = float(np.mean(replicas[:, 0])) - 1
+    edges = relaxation.log_bins(len(g2))
+    spread = jackknife.without_each(sums, edges) if len(edges) > 1 else replicas[:, :0]
+    errors = [_errors(sums, replicas, None), _errors(sums, spread, edges)]
+    if relative:
+        replicas, spread = (1 + (some - 1) / (replicas[:, :1] - 1) for some in (replicas, spread))
+        errors = [jackknife.jackknife_error(some) for some in (replicas, spread)]
+    delay = step * np.arange(len(g2))
+    fit = relaxation.fit_stretched(binned(delay, edges), binned(g2, edges), errors[1], replicas=spread)
+    return {"g2": g2, "g2_error": errors[0], "delay": delay, "fit": fit, "contrast": contrast}
+
+
+def of_diagonals(c: Array, g2: Array, contrast: float, step: float) -> dict[str, Any]:
+    """The same for a look at a growing scan: no errors, which pixels would have to give."""
+    edges, delay = relaxation.log_bins(len(g2)), step * np.arange(len(g2))
+    fit = relaxation.fit_stretched(binned(delay, edges), binned(g2, edges))
+    return {"two_time": c, "g2": g2, "g2_error": np.full(len(g2), np.nan), "delay": delay, "fit": fit, "contrast": contrast}
+
+
+def _aged(whole: Array, level: Array) -> Array:
+    """One-time correlation (ratio of sums) of some ages, in bins of delay even on a logarithmic axis, (age, bin)."""
+    edges = age_edges(len(whole))
+    return binned(aged(whole, level, edges=edges.tolist()), _bins(len(whole)))
+
+
+def age_edges(frames: int) -> Array:
+    """Edges of the slices of age, in frames; fewer of a short series."""
+    return np.linspace(0, frames, min(AGES, max(frames // 16, 1)) + 1)
+
+
+def _bins(frames: int) -> Array:
+    return relaxation.log_bins(frames, per_octave=3)
+
+
+def _errors(sums: lagged.TileSums, replicas: Array, edges: Array | None) -> Array:
+    if replicas.shape[1] == 0:
+        return replicas[0]
+    return jackknife.one_time_error(replicas, jackknife.pair_variance(sums, edges))
+
+
+def binned(a: Array, edges: Array) -> Array:
+    """Means over bins of the last axis."""
+    if len(edges) < 2:
+        return a[..., :0]
+    return np.stack([a[..., start:stop].mean(axis=-1) for start, stop in pairwise(edges)], axis=-1)
+
+
+def fits(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Relaxation of every region as variables of CORRELATION, with errors."""
+    found = {}
+    for place, name in enumerate(relaxation.Stretched._fields[:4]):
+        column, units = "fit_contrast" if name == "contrast" else name, {"units": "1/s" if name == "rate" else "1"}
+        found[column] = ("region", [p["fit"][place] for p in parts], units)
+        found[f"{column}_error"] = ("region", [p["fit"].errors[place] for p in parts], units)
+    return found
+
+
+def dataset(two_time: Array, parts: list[dict[str, Any]], time: Array, ok: Array, seen: Photons, pixels: dict[str, Array]) -> xr.Dataset:
+    """CORRELATION of all regions: their `parts`, `two_time` (region, time, time2), and the good pixels."""
+    stacked = {name: np.stack([p[name] for p in parts]) for name in ("g2", "g2_error", "contrast", "mean")}
+    one, label, seconds = {"units": "1"}, {"units": ""}, {"units": "s"}
+    found = xr.Dataset(
+        {
+            "two_time": (("region", "time", "time2"), two_time, one),
+            "g2": (("region", "delay"), stacked["g2"], one),
+            "g2_error": (("region", "delay"), stacked["g2_error"], one),
+            "contrast": ("region", stacked["contrast"], one),
+            **fits(parts),
+            "mean_count": (("region", "time"), stacked["mean"], one),
+            "frame_sum": ("time", seen.totals, one),
+            "frame_ok": ("time", ok, label),
+            **{name: ("pixel", values, one if name == "envelope" else label) for name, values in pixels.items()},
+        },
+        coords={"time": ("time", time, seconds), "time2": ("time2", time, seconds), "delay": ("delay", parts[0]["delay"], seconds)},
+    )
+    if "aged" in parts[0]:
+        found = found.assign(_of_ages([part["aged"] for part in parts], found))
+    if seen.frames * seen.pixels * seen.count.itemsize > KEPT_BYTES:
+        return found.assign_attrs(counts_left_out=f"more than {KEPT_BYTES / 2**20:.0f} MiB")
+    return found.assign(counts=(("time", "pixel"), to_dense(seen), one))
+
+
+def _of_ages(slices: list[Array], found: xr.Dataset) -> dict[str, Any]:
+    """Variables of the one-time correlation by age."""
+    frames, delay = found.sizes["delay"], found.delay.to_numpy()
+    edges, step = age_edges(frames), float(delay[1]) if frames > 1 else 1.0
+    seconds = {"units": "s"}
+    return {
+        "g2_aged_binned": (("region", "age", "delay_bin"), np.stack(slices), {"units": "1"}),
+        "age": ("age", float(found.time[0]) + step * (edges[1:] + edges[:-1] - 1) / 2, seconds),
+        "delay_bin": ("delay_bin", binned(delay, _bins(frames)), seconds),
+    }
