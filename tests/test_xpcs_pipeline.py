@@ -44,7 +44,7 @@ def scan():
 
 
 def settings(**values):
-    return pipeline.Settings(**{"box_size": 20, "live_share": 1.0, **values})
+    return pipeline.Settings(**{"box_size": 20, "live_share": 1.0, "fluctuations": False, **values})
 
 
 def blocks(scan, size):
@@ -199,3 +199,16 @@ def test_maps_that_cannot_be_are_refused(values, said):
 def test_tiles_are_not_followed_live(scan, tmp_path):
     with pytest.raises(XcdiError, match="whole scans"):
         list(pipeline.watch(blocks(scan, 20), settings(map="tiles", tiles_folder=tmp_path)))
+
+
+def test_the_last_of_live_has_all_that_batch_has(scan):
+    chosen = settings(fluctuations=True)
+    whole = pipeline.run(scan, chosen)
+    *_, last = pipeline.watch(blocks(scan, 20), chosen)
+    assert list(last) == list(whole) == ["correlation", "fluctuations", "speckles"]
+    for name, part in whole.items():
+        xr.testing.assert_identical(last[name], part)
+
+
+def test_a_short_series_has_no_fluctuations(scan):
+    assert list(pipeline.run(scan.isel(frame=slice(0, 9)), settings(fluctuations=True))) == ["correlation"]

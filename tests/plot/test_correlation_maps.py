@@ -124,5 +124,6 @@ def test_contrast_against_exposure_is_drawn_with_what_is_expected():
 
 def test_the_page_and_the_plot_command_draw_a_map_from_elsewhere(single, tmp_path):
     assert len(fluctuations.page(single, title="a map").axes) > 8
-    (path,) = report.plot_result({"correlation": single}, tmp_path, title="map", dpi=40)
-    assert path.stat().st_size > 0
+    paths = report.plot_result({"correlation": single}, tmp_path, title="map", dpi=40)
+    assert {path.stem for path in paths} == {"map_two_time", "map_g2_aged", "map_traces", "map_chi"}
+    assert all(path.stat().st_size > 0 for path in paths)

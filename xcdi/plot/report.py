@@ -229,6 +229,7 @@ def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
 
 def _of_correlation(result: Result) -> Iterator[tuple[str, Drawing]]:
     found, events = result["correlation"], result.get("events")
+    more = result.get("fluctuations", found if "chi" in found else None)  # a map from elsewhere has them in itself
     many = range(min(REGIONS, found.sizes["region"]))
     for k in many:
         after = "" if k == 0 else f"_{k + 1}"
@@ -238,9 +239,9 @@ def _of_correlation(result: Result) -> Iterator[tuple[str, Drawing]]:
             yield f"age_lag{after}", partial(correlation_maps.age_lag_overview, found, region=k)
         if "g2_aged_binned" in found:
             yield f"g2_aged{after}", partial(fluctuations.aged, found, region=k)
-        if "fluctuations" in result:
-            yield f"traces{after}", partial(fluctuations.traces, result["fluctuations"], region=k, events=events)
-            yield f"chi{after}", partial(fluctuations.chi, result["fluctuations"], region=k)
+        if more is not None:
+            yield f"traces{after}", partial(fluctuations.traces, more, region=k, events=events)
+            yield f"chi{after}", partial(fluctuations.chi, more, region=k)
     if found.sizes["region"] > 1 and "two_time" in found:
         yield "regions", lambda: correlation_maps.regions(found)
     if found.sizes["region"] > 1 and "q" in found and "rate" in found:

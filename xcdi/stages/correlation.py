@@ -295,7 +295,7 @@ class TwoTime:
             c = form(normalise.sums(n, weights, out))
         else:
             out[...] = c = self._weighted(to_dense(n), weights)
-        tile = regions.tiles(self.known.y[here], self.known.x[here])
+        tile = one_time.tiles_of(n, self.known.y[here], self.known.x[here], seen.envelope[here])
         how: dict[str, Any] = {"relative": self.normalisation == "N4", "threads": self.workers}
         found = one_time.of_region(c, n, weights, tile, seen.slot, seen.step, **how)
         return found | {"mean": np.where(seen.ok, n.totals / n.pixels, np.nan)}

@@ -12,14 +12,14 @@ import xarray as xr
 
 from xcdi.backend import Array
 from xcdi.errors import XcdiError, suggest
-from xcdi.kernels import regions, relaxation
+from xcdi.kernels import relaxation
 from xcdi.kernels.correlation import jackknife, photons, views
 from xcdi.kernels.correlation.photons import Photons
 from xcdi.kernels.correlation.pyramid import Pyramid
 from xcdi.schema import require
 from xcdi.stages import one_time
 from xcdi.stages.regions import labelled
-from xcdi.stages.trust import Pixels, Taken, good_frames, good_pixels, pixels_of, take
+from xcdi.stages.trust import Pixels, Taken, good_frames, good_pixels, of_pixels, pixels_of, take
 
 __all__ = ["NORMALISATIONS", "Judged", "MultiTau"]
 
@@ -219,7 +219,8 @@ class MultiTau:
             here = np.flatnonzero((pixels.region == k) & keep)
             if here.size < 2:
                 raise XcdiError(f"region {k} has {here.size} trustworthy pixels left of {np.sum(pixels.region == k)}; expected 2 or more")
-            tile = regions.tiles(pixels.y[here], pixels.x[here])
+            some = of_pixels(taken.photons, np.isin(np.arange(keep.size), here))
+            tile = one_time.tiles_of(some, pixels.y[here], pixels.x[here], np.ones(here.size))
             by_tile = np.argsort(tile, kind="stable")
             order.append(here[by_tile])
             pyramids.append(Pyramid(tile[by_tile], self.channels))
@@ -308,8 +309,8 @@ def _of_region(p: Pyramid, slot: Array, step: float, *, relative: bool) -> dict[
     symmetric = views.symmetric(p)
     if relative:
         g2, symmetric, values, grid = (1 + (a - 1) / height for a in (g2, symmetric, values, grid))
-        replicas = 1 + (replicas - 1) / (replicas[:, :1] - 1)
-        error = jackknife.jackknife_error(replicas)
+        error = one_time.relative_error(replicas, error, replicas[:, 0] - 1)
+        replicas = one_time.in_contrast(replicas, replicas[:, 0] - 1)
     fit = relaxation.fit_stretched(step * views.delays(p)[1:], g2[1:], error[1:], replicas=replicas[:, 1:])
     mean = p.frame_totals()[slot] / p.tile.size
     found = {"g2": g2, "g2_symmetric": symmetric, "g2_error": error, "two_time_multi_tau": values, "age_lag": grid.T}

@@ -10,14 +10,30 @@ import xarray as xr
 
 from xcdi.backend import Array
 from xcdi.errors import XcdiError
-from xcdi.kernels import relaxation
-from xcdi.kernels.correlation import jackknife, lagged
+from xcdi.kernels import regions, relaxation
+from xcdi.kernels.correlation import jackknife, lagged, speckles
 from xcdi.kernels.correlation.normalise import Weights, frame_weight
 from xcdi.kernels.correlation.one_time import aged, one_time
 from xcdi.kernels.correlation.photons import Photons, on_slots, to_dense
+from xcdi.stages.trust import of_pixels
 
-__all__ = ["age_edges", "binned", "dataset", "fits", "of_diagonals", "of_g2", "of_region", "on_places", "slots"]
+__all__ = [
+    "age_edges",
+    "binned",
+    "dataset",
+    "errors_of",
+    "fits",
+    "in_contrast",
+    "of_diagonals",
+    "of_g2",
+    "of_region",
+    "on_places",
+    "relative_error",
+    "slots",
+    "tiles_of",
+]
 
+SIZED_BY = 10**6  # photons, at the most, that the size of speckles is measured by
 AGES = 6  # slices of the age
 KEPT_BYTES = 2**29  # counts that take more than this are not kept in the result
 
@@ -87,10 +103,10 @@ def of_g2(
     contrast = float(np.mean(replicas[:, 0])) - 1
     edges = relaxation.log_bins(len(g2))
     spread = jackknife.without_each(sums, edges) if len(edges) > 1 else replicas[:, :0]
-    errors = [_errors(sums, replicas, None), _errors(sums, spread, edges)]
+    errors = [errors_of(some, jackknife.pair_variance(sums, bins)) for some, bins in ((replicas, None), (spread, edges))]
     if relative:
-        replicas, spread = (1 + (some - 1) / (replicas[:, :1] - 1) for some in (replicas, spread))
-        errors = [jackknife.jackknife_error(some) for some in (replicas, spread)]
+        errors = [relative_error(some, error, replicas[:, 0] - 1) for some, error in zip((replicas, spread), errors, strict=True)]
+        spread = in_contrast(spread, replicas[:, 0] - 1)
     delay = step * np.arange(len(g2))
     fit = relaxation.fit_stretched(binned(delay, edges), binned(g2, edges), errors[1], replicas=spread)
     return {"g2": g2, "g2_error": errors[0], "delay": delay, "fit": fit, "contrast": contrast}
@@ -118,10 +134,39 @@ def _bins(frames: int) -> Array:
     return relaxation.log_bins(frames, per_octave=3)
 
 
-def _errors(sums: lagged.TileSums, replicas: Array, edges: Array | None) -> Array:
-    if replicas.shape[1] == 0:
-        return replicas[0]
-    return jackknife.one_time_error(replicas, jackknife.pair_variance(sums, edges))
+def errors_of(replicas: Array, pairs: Array) -> Array:
+    """Standard errors of a one-time correlation; none of one without delays."""
+    return jackknife.one_time_error(replicas, pairs[: replicas.shape[1]]) if replicas.shape[1] else replicas[0]
+
+
+def in_contrast(replicas: Array, contrast: Array) -> Array:
+    """Replicas in units of the contrast of each, as a coefficient of correlation (N4)."""
+    return 1 + (replicas - 1) / contrast[:, None]
+
+
+def relative_error(replicas: Array, error: Array, contrast: Array) -> Array:
+    """Error in units of the contrast: that of the replicas, and what `error` has beyond theirs, where few pairs are known."""
+    beyond = np.maximum(error**2 - jackknife.jackknife_error(replicas) ** 2, 0) / np.mean(contrast) ** 2
+    return np.sqrt(jackknife.jackknife_error(in_contrast(replicas, contrast)) ** 2 + beyond)
+
+
+def tiles_of(photons: Photons, y: Array, x: Array, envelope: Array) -> Array:
+    """Tiles several speckles wide, for errors; the width of a speckle is what some of the frames show.
+
+    Parameters
+    ----------
+    photons : Photons
+        Of the good pixels.
+    y, x : int array, shape (pixel,)
+    envelope : array, shape (pixel,)
+        Expected counts of each pixel, up to a factor.
+    """
+    first = regions.tiles(y, x)
+    step = 1 + photons.pixel.size // SIZED_BY
+    some = of_pixels(photons, np.ones(photons.pixels, bool), np.arange(photons.frames) % step == 0)
+    found = speckles.size(some, y, x, first, envelope=envelope)
+    known = [size.width_px for size in found if size.error_px < 0.5 * size.width_px]
+    return regions.tiles(y, x, speckle_px=max(known, default=1.0))
 
 
 def binned(a: Array, edges: Array) -> Array:

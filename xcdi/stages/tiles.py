@@ -16,7 +16,7 @@ import xarray as xr
 
 from xcdi.backend import Array
 from xcdi.errors import XcdiError, suggest
-from xcdi.kernels import regions, relaxation
+from xcdi.kernels import relaxation
 from xcdi.kernels.correlation import age_lag, levels
 from xcdi.kernels.correlation.age_lag import Pairing, Part
 from xcdi.kernels.correlation.choice import products
@@ -133,8 +133,9 @@ def _region(rules: TwoTime, seen: Seen, k: int) -> Region:
     here = seen.keep & (pixels.region == k)
     if here.sum() < 2:
         raise XcdiError(f"region {k} has {here.sum()} trustworthy pixels left of {np.sum(pixels.region == k)}; expected 2 or more")
-    tile = regions.tiles(pixels.y[here], pixels.x[here])
-    return Region(of_pixels(seen.photons, here, seen.ok), rules.sums[k - 1].level[here], rules.weights(seen, k), tile)
+    photons = of_pixels(seen.photons, here, seen.ok)
+    tile = one_time.tiles_of(photons, pixels.y[here], pixels.x[here], seen.envelope[here])
+    return Region(photons, rules.sums[k - 1].level[here], rules.weights(seen, k), tile)
 
 
 def tiled(

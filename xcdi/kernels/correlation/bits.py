@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any, NamedTuple
 
 import numba
@@ -17,7 +16,7 @@ from xcdi.backend import Array
 from xcdi.kernels.correlation import excess
 from xcdi.kernels.correlation.lists import in_turn
 from xcdi.kernels.correlation.photons import Photons
-from xcdi.kernels.correlation.tiling import Counts, fold, panels, shape, tiles, unsigned
+from xcdi.kernels.correlation.tiling import Counts, fold, in_rows, panels, shape, tiles
 
 __all__ = ["Planes", "pack", "products"]
 
@@ -36,7 +35,7 @@ class Planes(NamedTuple):
 
     Attributes
     ----------
-    words : uint64 array, shape (time rounded up to 4, word rounded up to 16)
+    words : uint64 array, shape (time rounded up to 4, word rounded up to 8)
         Bit i of word w: whether pixel 64 w + i has photons. Padded with zeros.
     more : Photons
         Counts less one, of the pixels with more than one photon.
@@ -108,7 +107,7 @@ def pack(counts: Counts, start: int = 0, stop: int | None = None, *, threads: in
     """
     rows, pixels = shape(counts)
     stop = pixels if stop is None else stop
-    words = np.zeros((-(-rows // SIDE) * SIDE, -(-(stop - start) // (128 * LANES)) * 2 * LANES), np.uint64)
+    words = np.zeros((-(-rows // SIDE) * SIDE, -(-(stop - start) // (64 * LANES)) * LANES), np.uint64)
     first = np.zeros(rows + 1, np.int64)
     given: tuple[Any, ...]
     mark: Any
@@ -116,7 +115,7 @@ def pack(counts: Counts, start: int = 0, stop: int | None = None, *, threads: in
     if isinstance(counts, Photons):
         given, mark, collect = (*counts[:3], start, stop), _mark_photons, _collect_photons
     else:
-        given, mark, collect = (_in_rows(counts[:, start:stop]),), _mark_dense, _collect_dense
+        given, mark, collect = (in_rows(counts[:, start:stop]),), _mark_dense, _collect_dense
     parts = [(i, min(i + TILE, rows)) for i in range(0, rows, TILE)]
     in_turn(mark, [(*given, *part, words, first) for part in parts], threads)
     first = np.cumsum(first)
@@ -124,11 +123,6 @@ def pack(counts: Counts, start: int = 0, stop: int | None = None, *, threads: in
     if first[-1]:
         in_turn(collect, [(*given, *part, first, more.pixel, more.count) for part in parts], threads)
     return Planes(words, more)
-
-
-def _in_rows(counts: Array) -> Array:
-    """Counts without a sign, those of one frame next to each other."""
-    return unsigned(counts if counts.strides[1] == counts.itemsize else np.ascontiguousarray(counts))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -162,39 +156,22 @@ def _common(_context, one, i, two, j, k, n, sums):  # type: ignore[no-untyped-de
         _, i, _, j, k, n, _ = arguments
         rows = [_row(context, b, _WORDS, arguments[0], b.add(i, _INT(r)), k) for r in range(SIDE)]
         columns = [_row(context, b, _WORDS, arguments[2], b.add(j, _INT(c)), k) for c in range(SIDE)]
+        totals = [cgutils.alloca_once_value(b, ir.Constant(_VECTOR, [0] * LANES)) for _ in range(SIDE * SIDE)]
         count = cgutils.get_or_insert_function(b.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.ctpop.v{LANES}i64")
-        totals = [_count_two(b, rows, columns[c : c + 2], n, count) for c in range(0, SIDE, 2)]
-        totals = [totals[c // 2][2 * r + c % 2] for r in range(SIDE) for c in range(SIDE)]
+        with cgutils.for_range(b, n) as loop:
+            left = [b.load(b.gep(row, [loop.index]), align=8) for row in rows]
+            for c, column in enumerate(columns):
+                right = b.load(b.gep(column, [loop.index]), align=8)
+                for r in range(SIDE):
+                    total = totals[r * SIDE + c]
+                    b.store(b.add(b.load(total), b.call(count, [b.and_(left[r], right)])), total)
         result = context.make_array(_SUMS)(context, b, arguments[6]).data
         for half in range(0, SIDE * SIDE, LANES):
-            sums = b.sitofp(_summed(b, totals[half : half + LANES]), _REALS)
+            sums = b.sitofp(_summed(b, [b.load(total) for total in totals[half : half + LANES]]), _REALS)
             b.store(sums, b.bitcast(b.gep(result, [_INT(half)]), _REALS.as_pointer()), align=8)
         return context.get_dummy_value()
 
     return signature, emit
-
-
-def _count_two(b: ir.IRBuilder, rows: list[ir.Value], columns: list[ir.Value], n: ir.Value, count: Any) -> list[ir.Value]:
-    """Return the counts of common bits of each row with two columns.
-
-    Bits are added up in pairs before they are counted: `odd` flips with each that is set, and two flips are one carry.
-    That is five instructions for two vectors instead of six.
-    """
-    zero = ir.Constant(_VECTOR, [0] * LANES)
-    totals, odds = ([cgutils.alloca_once_value(b, zero) for _ in range(2 * len(rows))] for _ in range(2))
-    with cgutils.for_range(b, b.udiv(n, _INT(2))) as loop:
-        here = [b.add(b.mul(loop.index, _INT(2)), _INT(k)) for k in (0, 1)]
-        left = [[b.load(b.gep(row, [k]), align=8) for k in here] for row in rows]
-        right = [[b.load(b.gep(column, [k]), align=8) for k in here] for column in columns]
-        for at, (row, column) in enumerate(product(left, right)):
-            old = b.load(odds[at])
-            middle = b.xor(old, b.and_(row[0], column[0]))
-            new = b.xor(middle, b.and_(row[1], column[1]))
-            carry = b.or_(b.and_(old, b.not_(middle)), b.and_(middle, b.not_(new)))
-            b.store(new, odds[at])
-            b.store(b.add(b.load(totals[at]), b.call(count, [carry])), totals[at])
-    twice = ir.Constant(_VECTOR, [1] * LANES)
-    return [b.add(b.shl(b.load(total), twice), b.call(count, [b.load(odd)])) for total, odd in zip(totals, odds, strict=True)]
 
 
 def _summed(b: ir.IRBuilder, vectors: list[ir.Value]) -> ir.Value:

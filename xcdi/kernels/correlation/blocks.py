@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 from xcdi.backend import Array
 from xcdi.kernels.correlation.lists import in_turn
 from xcdi.kernels.correlation.photons import Photons
-from xcdi.kernels.correlation.tiling import Counts, shape, unsigned
+from xcdi.kernels.correlation.tiling import Counts, in_rows, shape
 
 __all__ = ["DEEP", "SIDE", "Blocks", "pack"]
 
@@ -60,7 +63,7 @@ def pack(counts: Counts, start: int = 0, stop: int | None = None, *, threads: in
     if isinstance(counts, Photons):
         in_turn(_lay_photons, [(*counts[:3], start, stop, rows, *part) for part in parts], threads)
     else:
-        in_turn(_lay_dense, [(unsigned(counts[:, start:stop]), rows, *part) for part in parts], threads)
+        in_turn(_lay_dense, [(in_rows(counts[:, start:stop]), rows, *part) for part in parts], threads)
     in_turn(_turn, [(rows.view(np.uint32), columns.view(np.uint32), t, t + PART) for t, _ in parts], threads)
     return Blocks(rows, columns)
 
@@ -73,11 +76,26 @@ def _lay_dense(counts, rows, t0, t1):  # type: ignore[no-untyped-def]
             t = block * SIDE + n
             full = pixels // DEEP if t < t1 else 0
             for c in range(full):
-                for k in range(DEEP):
-                    rows[block, c, n, k] = counts[t, c * DEEP + k]
+                _narrow(counts[t], c * DEEP, rows[block, c, n])
             for c in range(full, rows.shape[1]):
                 for k in range(DEEP):
                     rows[block, c, n, k] = counts[t, c * DEEP + k] if t < t1 and c * DEEP + k < pixels else 0
+
+
+@intrinsic
+def _narrow(_context, values, at, out):  # type: ignore[no-untyped-def]
+    """Write the 64 values from `at` on, next to each other, to `out` as bytes."""
+    signature = types.void(values, types.int64, out)
+
+    def emit(context, b, signature, arguments):  # type: ignore[no-untyped-def]
+        source, target = (context.make_array(signature.args[k])(context, b, arguments[k]).data for k in (0, 2))
+        wide, narrow = (ir.VectorType(pointer.type.pointee, DEEP) for pointer in (source, target))
+        some = b.load(b.bitcast(b.gep(source, [arguments[1]]), wide.as_pointer()), align=1)
+        some = some if wide == narrow else b.trunc(some, narrow)
+        b.store(some, b.bitcast(target, narrow.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return signature, emit
 
 
 @numba.njit(nogil=True, cache=True)

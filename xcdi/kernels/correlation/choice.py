@@ -19,31 +19,32 @@ __all__ = ["KERNELS", "Census", "census", "choose", "costs", "products"]
 
 KERNELS = ("dense", "bits", "sparse", "amx", "vnni")
 SAMPLE = 16  # dense frames at least from which the photons of all are estimated
-FEW = 2**17  # photons that are all counted
+FEW = 2**15  # photons that are all counted
 
 
 class Rates(NamedTuple):
-    """Seconds of one core for each step, measured by benchmarks/correlation_kernels.py."""
+    """Seconds of one core for each step, fitted to what benchmarks/correlation_kernels.py measures."""
 
-    product: float  # a product of two counts, by BLAS
-    copy: float  # a count, converted to single precision
-    bit: float  # a product of two bits
-    pack: float  # a count, packed to bits
-    masked: float  # an addition of a count above one to the sums of one frame
-    scattered: float  # a product of two counts above one
-    pair: float  # a product of two photons in lists
-    event: float  # a photon, sorted into lists
-    sift: float  # a dense count, looked at for photons
-    spread: float  # a photon, written among dense counts
-    element: float  # an element of the matrix, written and mirrored
-    amx: float  # a product of two bytes, by the matrix unit
-    vnni: float  # a product of two bytes, by vector instructions
-    block: float  # a count, laid into blocks of bytes
+    product: float = 14e-12  # of two counts, by BLAS
+    copy: float = 0.6e-9  # of a count, to single precision
+    bit: float = 1.25e-12  # product of two bits
+    pack: float = 0.25e-9  # a count to a bit
+    many: float = 60e-9  # a count above one, collected and sorted
+    masked: float = 30e-12  # a count above one, added to the sums of one frame
+    scattered: float = 2e-9  # product of two counts above one
+    pair: float = 1e-9  # product of two photons in lists
+    event: float = 20e-9  # a photon, sorted into lists
+    sift: float = 1.05e-9  # a dense count, looked at for photons
+    spread: float = 3e-9  # a photon, written among dense counts
+    amx: float = 2.6e-12  # product of two bytes, by the matrix unit
+    vnni: float = 5e-12  # the same, by vector instructions
+    block: float = 0.5e-9  # a count, laid into blocks of bytes
+    element: float = 3.5e-9  # of the matrix, written and mirrored
 
 
-RATES = {  # by the best instructions that a processor has
-    "avx512vpopcntdq": Rates(14e-12, 0.6e-9, 1.25e-12, 0.25e-9, 12e-12, 6e-9, 1.0e-9, 36e-9, 1.05e-9, 3e-9, 4e-9, 2.4e-12, 4.6e-12, 1.2e-9),
-    "": Rates(28e-12, 0.6e-9, 5e-12, 0.25e-9, 60e-12, 6e-9, 1.0e-9, 36e-9, 1.05e-9, 3e-9, 4e-9, 2.4e-12, 4.6e-12, 1.2e-9),
+RATES = {  # by the best instructions for counting bits; measured on a Sapphire Rapids, the second held to what a Haswell has
+    "avx512vpopcntdq": Rates(),
+    "": Rates(product=29e-12, bit=4.1e-12, masked=75e-12),
 }
 
 
@@ -176,7 +177,8 @@ def costs(left: Census, right: Census | None = None) -> dict[str, float]:
         cost["sparse"] = _pairs(left, right, "seen") * rates.pair + sifted + sorted_ + elements * rates.element
         masked = sum(c.many.sum() * o.frames for c, o in zip(both, both[::-1], strict=True)) * rates.masked
         scattered = _pairs(left, right, "many") * rates.scattered
-        cost["bits"] = work * rates.bit + area * rates.pack + masked + scattered + elements * rates.element
+        extra = masked + scattered + sum(c.many.sum() for c in both) * rates.many
+        cost["bits"] = work * rates.bit + area * rates.pack + extra + elements * rates.element
         for unit in dots.units():
             if all(c.brightest <= dots.LIMITS[unit] for c in both):
                 cost[unit] = work * getattr(rates, unit) + area * rates.block + spread + elements * rates.element

@@ -11,7 +11,7 @@ import numpy as np
 from xcdi.backend import Array
 from xcdi.kernels.correlation.photons import Photons
 
-__all__ = ["Counts", "Tile", "fold", "lay", "panels", "shape", "tiles", "unsigned"]
+__all__ = ["Counts", "Tile", "fold", "in_rows", "lay", "panels", "shape", "tiles"]
 
 Counts: TypeAlias = Array | Photons  # (time, pixel)
 Tile: TypeAlias = tuple[int, int, int, int]  # first and last + 1 row, first and last + 1 column
@@ -22,15 +22,15 @@ def shape(counts: Counts) -> tuple[int, int]:
     return (counts.frames, counts.pixels) if isinstance(counts, Photons) else counts.shape
 
 
-def unsigned(counts: Array) -> Array:
-    """Return the same memory as integers without a sign, so that fewer types are compiled.
+def in_rows(counts: Array) -> Array:
+    """Return counts as integers without a sign, so that fewer types are compiled, those of one frame next to each other.
 
     Examples
     --------
-    >>> unsigned(np.array([True, False]))
-    array([1, 0], dtype=uint8)
+    >>> in_rows(np.array([[True, False]]))
+    array([[1, 0]], dtype=uint8)
     """
-    return counts.view(f"u{counts.itemsize}")
+    return (counts if counts.strides[1] == counts.itemsize else np.ascontiguousarray(counts)).view(f"u{counts.itemsize}")
 
 
 def tiles(rows: int, columns: int | None, size: int) -> list[Tile]:
