@@ -64,6 +64,19 @@ def products(left: Counts, right: Counts | None = None, *, unit: str, threads: i
     """
     if unit not in units():
         raise ValueError(f"this processor has no unit {unit!r}; it has {list(units())}")
+    _check(unit)
+    return _products(left, right, unit, threads)
+
+
+@cache
+def _check(unit: str) -> None:
+    """Try the unit once on counts whose products are known: a processor that promises what it cannot do must not pass unnoticed."""
+    trial = np.arange(3 * 67, dtype=np.uint8).reshape(3, 67) % 120
+    if not np.array_equal(_products(trial, None, unit, 1), trial.astype(np.int64) @ trial.T.astype(np.int64)):
+        raise RuntimeError(f"the unit {unit!r} of this processor gives wrong products; take another kernel")
+
+
+def _products(left: Counts, right: Counts | None, unit: str, threads: int) -> Array:
     rows, columns = shape(left)[0], None if right is None else shape(right)[0]
     out = np.zeros((rows, rows if columns is None else columns))
     multiply = {"amx": _multiply_amx, "vnni": _multiply_vnni}[unit]
