@@ -76,7 +76,9 @@ def grow(source, target, rate, start):
 
 
 def xcdi(*arguments, **options):
-    return subprocess.Popen([str(Path(sys.executable).with_name("xcdi")), *map(str, arguments)], text=True, stdout=subprocess.PIPE, **options)
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("xcdi")), *map(str, arguments)], text=True, stdout=subprocess.PIPE, **options
+    )
 
 
 def main():

@@ -20,6 +20,7 @@ __all__ = ["Spot", "decode_value", "encode_value", "put", "read_labelled", "writ
 PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 SMALL = 1 << 16  # bytes; below this an array is not worth a compressed chunk
 LONGEST_TEXT, MOST_NUMBERS = 30_000, 4_096  # of an HDF5 attribute, which has room for 64 kB
+LARGE = 1 << 26  # bytes of real numbers, whose noise does not compress: from here on minutes would be spent to save a tenth
 PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True, "chunks": True}
 
 Spot = Callable[[str, tuple[str, ...]], tuple[str, tuple[str, ...]]]  # variable, dims -> HDF5 path, dims in the file's order
@@ -83,12 +84,19 @@ def read_labelled(file: h5py.File, key: str) -> xr.Dataset:
 
 
 def put(file: h5py.Group, path: str, values: Any, attrs: Mapping[str, Any]) -> h5py.Dataset:
-    """Write one dataset with its attributes; large arrays are compressed and carry a checksum."""
-    big = isinstance(values, np.ndarray) and values.dtype.kind != "O" and values.nbytes >= SMALL
-    data = file.create_dataset(path, data=values, **(PACKED if big else {}))
+    """Write one dataset with its attributes; large arrays carry a checksum and are compressed, the largest of real numbers are not."""
+    data = file.create_dataset(path, data=values, **_layout(values))
     for name, value in attrs.items():
         data.attrs[name] = value
     return data
+
+
+def _layout(values: Any) -> dict[str, Any]:
+    if not isinstance(values, np.ndarray) or values.dtype.kind == "O" or values.nbytes < SMALL:
+        return {}
+    if values.dtype.kind == "f" and values.nbytes >= LARGE:
+        return {"fletcher32": True, "chunks": True}
+    return PACKED
 
 
 def _storable(values: Array, where: str) -> Any:

@@ -86,16 +86,19 @@ def watch(
         raise XcdiError(f"{job.pipeline_name} cannot be fed block by block; it takes whole scans as they complete")
     chosen, text = pipelines.settings_of(job, pipeline)
     Path(job.out).mkdir(parents=True, exist_ok=True)
-    begin, due, result = time.monotonic(), 0.0, None
+    begin, due = time.monotonic(), 0.0
+    result: dict[str, Any] | None = None
+    published: dict[str, Any] | None = None
     with locked(job.output), threads(job.workers):
         feed = Ahead(_blocks(job, block, poll_s, patience_s), stop or Event(), fetch=_in_memory, size=_usable_frames)
         for result in pipeline.watch(feed, chosen, device=job.device, workers=job.workers):
             yield _update(job, feed, begin, pipeline.summary(result))
             if time.monotonic() >= due:
-                due = _next_time(publish(result, job, text), every_s)
+                due, published = _next_time(publish(result, job, text), every_s), result
         if result is None:
             raise feed.error or XcdiError(f"{job.path}: no frame of scan {job.scan!r} came before the end")
-        publish(result, job, text)
+        if published is not result:
+            publish(result, job, text)
         save(result, job.output, origin(job, text), frames=[feed.given], complete=_whole(feed))
         yield replace(_update(job, feed, begin, pipeline.summary(result)), path=str(job.output))
     if feed.error is not None:

@@ -152,8 +152,8 @@ class TwoTime:
         two_time = np.empty((self.count, self.frames, self.frames))
         parts = [done._region(seen, k, two_time[k - 1]) for k in range(1, self.count + 1)]
         good = of_pixels(seen.photons, seen.keep, seen.ok)
-        found = one_time.dataset(two_time, parts, seen.time, seen.ok, good, self.kept(seen))
-        return found.assign_attrs(self.notes(found, seen))
+        found = one_time.dataset(two_time, parts, seen.time, seen.ok, good.totals, self.kept(seen))
+        return one_time.with_counts(found.assign_attrs(self.notes(found, seen)), good)
 
     def seen(self) -> Seen:
         """What all frames so far tell of pixels and frames."""

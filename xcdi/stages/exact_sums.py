@@ -108,6 +108,10 @@ class ExactSums:
                 out -= np.rint(sums.lagged[0]).astype(np.int64) << level
         return out.astype(np.float64)
 
+    def holds(self, pixels: Array) -> bool:
+        """Whether any of these `pixels` (pixel,) is in the sums."""
+        return any(bool(np.any(here & pixels)) for _, here in self.levels)
+
     def less(self, out: Array, photons: Photons, dropped: Array) -> None:
         """Take the products of the pixels where `dropped` (pixel,) is true off `out`."""
         for level, here in self.levels:

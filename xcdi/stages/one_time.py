@@ -31,6 +31,7 @@ __all__ = [
     "relative_error",
     "slots",
     "tiles_of",
+    "with_counts",
 ]
 
 SIZED_BY = 10**6  # photons, at the most, that the size of speckles is measured by
@@ -186,7 +187,7 @@ def fits(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def dataset(two_time: Array, parts: list[dict[str, Any]], time: Array, ok: Array, seen: Photons, pixels: dict[str, Array]) -> xr.Dataset:
+def dataset(two_time: Array, parts: list[dict[str, Any]], time: Array, ok: Array, frame_sum: Array, pixels: dict[str, Array]) -> xr.Dataset:
     """CORRELATION of all regions: their `parts`, `two_time` (region, time, time2), and the good pixels."""
     stacked = {name: np.stack([p[name] for p in parts]) for name in ("g2", "g2_error", "contrast", "mean")}
     one, label, seconds = {"units": "1"}, {"units": ""}, {"units": "s"}
@@ -198,7 +199,7 @@ def dataset(two_time: Array, parts: list[dict[str, Any]], time: Array, ok: Array
             "contrast": ("region", stacked["contrast"], one),
             **fits(parts),
             "mean_count": (("region", "time"), stacked["mean"], one),
-            "frame_sum": ("time", seen.totals, one),
+            "frame_sum": ("time", frame_sum, one),
             "frame_ok": ("time", ok, label),
             **{name: ("pixel", values, one if name == "envelope" else label) for name, values in pixels.items()},
         },
@@ -206,9 +207,14 @@ def dataset(two_time: Array, parts: list[dict[str, Any]], time: Array, ok: Array
     )
     if "aged" in parts[0]:
         found = found.assign(_of_ages([part["aged"] for part in parts], found))
+    return found
+
+
+def with_counts(found: xr.Dataset, seen: Photons) -> xr.Dataset:
+    """CORRELATION with the counts of its good pixels and frames, unless they take too much."""
     if seen.frames * seen.pixels * seen.count.itemsize > KEPT_BYTES:
         return found.assign_attrs(counts_left_out=f"more than {KEPT_BYTES / 2**20:.0f} MiB")
-    return found.assign(counts=(("time", "pixel"), to_dense(seen), one))
+    return found.assign(counts=(("time", "pixel"), to_dense(seen), {"units": "1"}))
 
 
 def _of_ages(slices: list[Array], found: xr.Dataset) -> dict[str, Any]:

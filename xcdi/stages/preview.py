@@ -43,9 +43,9 @@ def preview(total: TwoTime, *, rows: int = 1024) -> xr.Dataset:
     first = np.arange(0, total.frames, width)
     time = np.add.reduceat(seen.time, first) / np.diff([*first, total.frames])
     ok = np.add.reduceat(seen.ok.astype(int), first) > 0
-    summed = coarse.summed(of_pixels(seen.photons, seen.keep, seen.ok), width)
+    frame_sum = np.add.reduceat(of_pixels(seen.photons, seen.keep, seen.ok).totals, first)
     maps = np.stack([part["two_time"] for part in parts])
-    found = one_time.dataset(maps, parts, time, ok, summed, done.kept(seen)).drop_vars("counts", errors="ignore")
+    found = one_time.dataset(maps, parts, time, ok, frame_sum, done.kept(seen))
     told = {"provisional": True, "frames_looked_at": total.frames, "frames_per_row": width}
     return found.assign_attrs(done.notes(found, seen) | told, counts_left_out="a look at a growing scan has none")
 
@@ -56,7 +56,8 @@ def _region(done: TwoTime, seen: Seen, k: int, width: int) -> dict[str, Any]:
     added, weights, mine = coarse.summed(fine, width), done.weights(seen, k), done.sums[k - 1]
     out = np.zeros((added.frames, added.frames))
     mine.fill_blocks(out, seen.ok, width)
-    mine.less(out, coarse.summed(of_pixels(seen.photons, np.ones_like(here), seen.ok), width), ~here)
+    if mine.holds(~here):
+        mine.less(out, coarse.summed(of_pixels(seen.photons, np.ones_like(here), seen.ok), width), ~here)
     form = normalise.covariance if done.normalisation == "N4" else normalise.by_mean
     c = form(normalise.sums(added, weights, out))
     g2, contrast = _g2(done, seen, k)

@@ -205,7 +205,9 @@ def good_frames(total: Array, taken: tuple[Taken, ...]) -> Array:
 
 
 def of_pixels(photons: Photons, here: Array, keep: Array | None = None) -> Photons:
-    """Photons of the pixels where `here` (pixel,) is true, in the frames where `keep` (time,) is."""
+    """Photons of the pixels where `here` (pixel,) is true, in the frames where `keep` (time,) is; the same object if that is all."""
+    if np.all(here) and (keep is None or np.all(keep)):
+        return photons
     new = np.where(here, np.cumsum(here) - 1, -1).astype(np.int32)
     return relabelled(photons, new, int(here.sum()), keep)
 

@@ -85,7 +85,14 @@ def _add_up(start, pixel, count, width, start2, pixel2, count2, scratch):  # typ
                 pixel2[at] = pixel[e]
                 at += 1
             scratch[pixel[e]] += count[e]
-        pixel2[first:at].sort()
+        if 16 * (at - first) > scratch.size:  # so many that looking at every pixel is less work than sorting them
+            at = first
+            for p in range(scratch.size):
+                if scratch[p]:
+                    pixel2[at] = p
+                    at += 1
+        else:
+            pixel2[first:at].sort()
         for e in range(first, at):
             count2[e] = scratch[pixel2[e]]
             scratch[pixel2[e]] = 0
