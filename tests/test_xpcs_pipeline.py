@@ -170,6 +170,7 @@ def test_levels_and_tiles_give_the_one_time_correlation_of_the_matrix(scan, tmp_
     assert levels.attrs["bad_frames"] == tiled.attrs["bad_frames"] == whole.attrs["bad_frames"]
     assert (tmp_path / "S001_tiles.h5").is_file()
     for found in (levels, tiled):
+        np.testing.assert_array_equal(found.pixel_y, whole.pixel_y)
         assert "contrast" in pipeline.summary({"correlation": found})
 
 

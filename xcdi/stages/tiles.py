@@ -343,7 +343,8 @@ def _dataset(series: Series, known: list[Levels], pairings: list[Pairing], table
     return xr.Dataset(
         {name: (dims.get(name, ("region", "delay")), np.stack([p[name] for p in parts]), {"units": "1"}) for name in names}
         | one_time.fits(parts)
-        | {"frame_ok": ("time", series.ok, {"units": ""})},
+        | {"frame_ok": ("time", series.ok, {"units": ""})}
+        | {name: ("pixel", values, {"units": "1" if name == "envelope" else ""}) for name, values in series.pixels.items()},
         coords={
             "time": ("time", series.time, seconds),
             "delay": ("delay", series.step * np.arange(pairings[0].lags), seconds),
