@@ -21,6 +21,7 @@ from xcdi.kernels.phasing.alignment import overlap
 __all__ = ["UNLIKE", "Hands", "choose_hands", "shift_onto", "stated_hands"]
 
 UNLIKE = 0.7  # of the residual of the next best hands, below which those that are chosen are certain
+ROUNDING = 1e-12  # of all squares, below which a residual is that of the arithmetic
 FINER = 50  # parts of a voxel to which a shift is found
 
 
@@ -124,11 +125,12 @@ def _ratio(best: float, other: float) -> float:
 
 
 def _residuals(choices: Array, g: Array, gradients: Array, weight: Array) -> Array:
-    """Weighed squares of the gradients that no distortion explains, for every choice of hands."""
+    """Weighed squares of the gradients that no distortion explains, for every choice of hands; what only rounding leaves is nothing."""
     n = len(g)
     unit = g / np.linalg.norm(g, axis=1, keepdims=True)
     outside = np.eye(n) - unit @ np.linalg.pinv(unit)
     flat = np.asarray(gradients).reshape(2 * n, -1) / np.repeat(np.linalg.norm(g, axis=1), 2)[:, None]
     gram = (flat * np.tile(np.ravel(weight), 3)) @ flat.T
     chosen = (2 * np.arange(n) + hands.astype(int) for hands in choices)
-    return np.array([max(float((outside * gram[np.ix_(rows, rows)]).sum()), 0.0) for rows in chosen])
+    left = np.array([float((outside * gram[np.ix_(rows, rows)]).sum()) for rows in chosen])
+    return np.where(left > ROUNDING * np.trace(gram), left, 0.0)
