@@ -39,6 +39,8 @@ class Settings(Model):
     @model_validator(mode="after")
     def _sound(self) -> Settings:
         allowed(self.imaging.structure, self.imaging.strain.hkl)
+        if self.correlation.map != "full":
+            raise ValueError(f"correlation.map is {self.correlation.map!r}, and events are found on the counts of a 'full' one")
         return self
 
 

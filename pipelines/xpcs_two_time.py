@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 
 from xcdi.io.tiles import Tiles
+from xcdi.jobs.job import file_name
 from xcdi.stages import tiles
-from xcdi.stages.regions import with_momentum
-from xcdi.stages.series_correlation import Correlating, beyond, correlate, follow, series
+from xcdi.stages.series_correlation import Correlating, beyond, correlate, follow, placed, series
 
 __all__ = ["Settings", "run", "summary", "watch"]
 
@@ -23,14 +23,14 @@ class Settings(Correlating):
 def run(scan: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1) -> dict[str, xr.Dataset]:
     """Correlate a whole scan, block by block, so that the frames need not fit in memory."""
     if settings.tiles_folder is not None:
-        return {"correlation": _tiled(scan, settings, settings.tiles_folder, workers)}
+        return {"correlation": _tiled(scan, settings, settings.tiles_folder, device=device, workers=workers)}
     return _whole(correlate(scan, settings, device=device, workers=workers), settings)
 
 
 def watch(
     blocks: Iterable[xr.Dataset], settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1
 ) -> Iterator[dict[str, xr.Dataset]]:
-    """Yield the correlation after every block of a scan that is being measured; the last equals :func:`run` bit for bit."""
+    """Yield the correlation as a scan is measured; the last equals :func:`run` bit for bit (on levels, unless a pixel turned bad late)."""
     found = None
     for found in follow(blocks, settings, device=device, workers=workers):
         yield {"correlation": found}
@@ -42,12 +42,12 @@ def _whole(found: xr.Dataset, settings: Settings) -> dict[str, xr.Dataset]:
     return {"correlation": found, **beyond(found, settings)}
 
 
-def _tiled(scan: xr.Dataset, settings: Settings, folder: Path, workers: int) -> xr.Dataset:
+def _tiled(scan: xr.Dataset, settings: Settings, folder: Path, *, device: str, workers: int) -> xr.Dataset:
     """Exact sums in a file of tiles; what an earlier run left of it is used."""
-    photons = series(scan, settings, workers=workers)
+    photons = series(scan, settings, device=device, workers=workers)
     memory = None if settings.memory_gb is None else int(settings.memory_gb * 1e9)
-    with Tiles(folder / f"{scan.attrs['scan']}_tiles.h5") as store:
-        return with_momentum(tiles.tiled(photons, store, workers=workers, memory_bytes=memory), scan)
+    with Tiles(folder / f"{file_name(scan.attrs['scan'])}_tiles.h5") as store:
+        return placed(tiles.tiled(photons, store, workers=workers, memory_bytes=memory), scan)
 
 
 def summary(result: dict[str, xr.Dataset]) -> str:

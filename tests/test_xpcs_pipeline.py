@@ -10,6 +10,7 @@ from xcdi.pipelines import xpcs_two_time as pipeline
 
 from xcdi.errors import SettingsError, XcdiError
 from xcdi.settings import from_mapping
+from xcdi.stages import corrections
 
 SHAPE, TIMES = (41, 53), 60
 
@@ -117,9 +118,8 @@ def test_a_box_off_the_detector_is_refused(scan):
         pipeline.run(scan, settings(box=(0, 42, 0, 5)))
 
 
-def test_an_empty_scan_and_a_dark_one_are_refused(scan):
-    with pytest.raises(XcdiError, match="no frame"):
-        list(pipeline.watch([], settings()))
+def test_an_empty_scan_gives_nothing_and_a_dark_one_is_refused(scan):
+    assert list(pipeline.watch([], settings())) == []
     with pytest.raises(XcdiError, match="no photon"):
         pipeline.run(scan.assign(counts=scan.counts * 0), settings())
 
@@ -213,3 +213,23 @@ def test_the_last_of_live_has_all_that_batch_has(scan):
 
 def test_a_short_series_has_no_fluctuations(scan):
     assert list(pipeline.run(scan.isel(frame=slice(0, 9)), settings(fluctuations=True))) == ["correlation"]
+
+
+def test_a_shutter_that_opens_late_stops_no_look(scan):
+    counts = np.where(np.arange(TIMES)[:, None, None] < 25, 0, scan.counts.to_numpy()).astype(np.uint16)
+    dark = scan.assign(counts=(("frame", "y", "x"), counts, {"units": "1"}))
+    chosen = settings(box=(14, 34, 21, 41))
+    *looks, last = pipeline.watch(blocks(dark, 20), chosen)
+    assert [look["correlation"].sizes["time"] for look in looks] == [40, 60]
+    xr.testing.assert_identical(last["correlation"], pipeline.run(dark, chosen)["correlation"])
+
+
+@pytest.mark.parametrize("values", [{"map": "multi_tau", "normalisation": "N1"}, {"map": "tiles", "tiles_folder": "nowhere"}])
+def test_what_runs_on_the_cpu_alone_says_so(scan, values):
+    with pytest.raises(XcdiError, match="CPU"):
+        pipeline.run(scan, settings(**values), device="gpu")
+
+
+def test_corrected_counts_are_not_read_from_disk(scan):
+    stored = scan.assign(stored=("frame", np.full(TIMES, None, object)), dark=(("y", "x"), np.ones(SHAPE)))
+    assert "stored" not in corrections.dark(corrections.to_float(stored))

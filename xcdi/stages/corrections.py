@@ -35,19 +35,19 @@ def to_float(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
     limits = {"sentinel": scan.attrs.get("sentinel"), "saturation": scan.attrs.get("saturation")}
     trusted = [scan.valid] + ([scan.frame_ok] if "frame_ok" in scan else [])
     counts = framewise(corrections.missing_as_nan, scan.counts, *trusted, device=device, dtype="float32", **limits)
-    return scan.assign(counts=counts)
+    return _with(scan, counts)
 
 
 def dark(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
     """Subtract the scan's dark frame and clip at zero."""
     _needs(scan, "dark", "name it as detector.dark in the beamline file")
-    return scan.assign(counts=framewise(corrections.subtract_dark, scan.counts, scan.dark, device=device))
+    return _with(scan, framewise(corrections.subtract_dark, scan.counts, scan.dark, device=device))
 
 
 def flat(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
     """Divide by the relative response of the pixels."""
     _needs(scan, "flat", "name it as detector.flat in the beamline file")
-    return scan.assign(counts=framewise(corrections.divide_flat, scan.counts, scan.flat, device=device))
+    return _with(scan, framewise(corrections.divide_flat, scan.counts, scan.flat, device=device))
 
 
 def per_monitor(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
@@ -56,7 +56,7 @@ def per_monitor(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
     if "monitor_reference" not in scan.attrs:
         raise SchemaError("no monitor_reference in the beamline file; per_monitor scales frames to it")
     relative = scan.monitor / scan.attrs["monitor_reference"]
-    return scan.assign(counts=framewise(corrections.per_monitor, scan.counts, relative, device=device))
+    return _with(scan, framewise(corrections.per_monitor, scan.counts, relative, device=device))
 
 
 def dead_time(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
@@ -65,7 +65,7 @@ def dead_time(scan: xr.Dataset, *, device: str = "cpu") -> xr.Dataset:
         if name not in scan.attrs:
             raise SchemaError(f"no {name} for the dead-time correction; the file or the beamline must state it")
     times = {"exposure_s": scan.attrs["count_time_s"], "dead_time_s": scan.attrs["dead_time_s"]}
-    return scan.assign(counts=framewise(corrections.dead_time, scan.counts, device=device, **times))
+    return _with(scan, framewise(corrections.dead_time, scan.counts, device=device, **times))
 
 
 def find_bad_pixels(scan: xr.Dataset) -> xr.Dataset:
@@ -89,6 +89,11 @@ def find_bad_pixels(scan: xr.Dataset) -> xr.Dataset:
         raise XcdiError("no trustworthy pixel is left after masks, hot and dead pixels; check the pixel mask")
     found = int((bad & scan.valid.to_numpy()).sum())
     return scan.assign(valid=(("y", "x"), valid, {"units": ""})).assign_attrs(bad_pixels=found)
+
+
+def _with(scan: xr.Dataset, counts: xr.DataArray) -> xr.Dataset:
+    """The scan with other counts; what is on disk of its frames is no longer what they are."""
+    return scan.drop_vars("stored", errors="ignore").assign(counts=counts)
 
 
 def _needs(scan: xr.Dataset, name: str, mend: str) -> None:

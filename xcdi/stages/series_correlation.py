@@ -11,11 +11,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
 from xcdi.backend import Array
 from xcdi.errors import XcdiError
+from xcdi.kernels import q_dependence
 from xcdi.settings import Model
 from xcdi.stages import fluctuations, tiles
 from xcdi.stages.blocks import frame_blocks
@@ -25,7 +27,7 @@ from xcdi.stages.preview import preview
 from xcdi.stages.regions import box_region, peak_region, q_sectors, with_momentum
 from xcdi.stages.tiles import Series
 
-__all__ = ["Correlating", "beyond", "correlate", "follow", "opened_by", "series"]
+__all__ = ["Correlating", "beyond", "correlate", "follow", "opened_by", "placed", "series"]
 
 EXACT, OF_LEVELS = ("N1", "N4", "N5"), ("N1", "N4")
 LEAST_FRAMES = 16  # good frames, for a variance over time
@@ -103,9 +105,12 @@ def correlate(scan: xr.Dataset, how: Correlating, *, device: str = "cpu", worker
         If there is no frame, no photon, or no memory for the result.
     """
     _check_frames(scan)
-    blocks = frame_blocks(_needed(scan), workers=workers)
+    if how.map == "tiles":
+        raise XcdiError("a correlation in tiles needs a file for them; see series, or xcdi run xpcs_two_time")
     if how.map == "multi_tau":
+        _on_cpu(how, device)
         return _multi_tau(scan, how, workers)
+    blocks = frame_blocks(_needed(scan), workers=workers)
     region = _region([scan], how) if "stored" in scan else None
     folds = deque(_folded(blocks, how, device, workers, region=region), maxlen=1)
     return _result(folds[-1] if folds else None, provisional=False)
@@ -125,34 +130,46 @@ def beyond(correlation: xr.Dataset, how: Correlating) -> dict[str, xr.Dataset]:
 
 
 def follow(blocks: Iterable[xr.Dataset], how: Correlating, *, device: str = "cpu", workers: int = 1) -> Iterator[xr.Dataset]:
-    """Yield the correlation as blocks come in; the last equals that of :func:`correlate` bit for bit.
+    """Yield the correlation as blocks come in; the last of a full one equals that of :func:`correlate` bit for bit.
 
-    Frames come first: a look takes no more than `live_share` of the time, and is a coarse one of a long series.
+    Frames come first: a look takes no more than `live_share` of the time, and is a coarse one of a long series. On levels
+    frames cannot be read again: what is found late to be bad stays in, and the result says so and is provisional.
     """
     if how.map == "tiles":
         raise XcdiError("a correlation in tiles takes whole scans; follow this one with map = 'full' or 'multi_tau'")
     fold, looked, begin, spent = None, None, time.monotonic(), 0.0
-    folds = _folded(blocks, how, device, workers, growing=True) if how.map == "full" else _levels_folded(blocks, how, workers)
+    if how.map == "full":
+        folds = _folded(blocks, how, device, workers, growing=device == "cpu")
+    else:
+        _on_cpu(how, device)
+        folds = _levels_folded(blocks, how, workers)
     for fold in folds:
         started = time.monotonic()
         if looked is not None and spent > how.live_share * (started - begin):
             continue
-        looked, found = fold, _look(fold)
+        try:
+            found = _look(fold)
+        except XcdiError:  # nothing to see yet, as with the shutter closed; what is wrong to the end is said then
+            continue
+        looked = fold
         spent += time.monotonic() - started
         yield found
-    if looked is not fold or fold is None or (found.attrs["provisional"] and how.map == "full"):
+    if fold is None:
+        return
+    if looked is not fold or (found.attrs["provisional"] and how.map == "full"):
         yield _result(fold, **({"provisional": False} if how.map == "full" else {}))
 
 
-def series(scan: xr.Dataset, how: Correlating, *, workers: int = 1) -> Series:
+def series(scan: xr.Dataset, how: Correlating, *, device: str = "cpu", workers: int = 1) -> Series:
     """Photons of a whole scan, for a correlation in tiles; no block of frames is kept.
 
     Raises
     ------
     XcdiError
-        If there is no frame, or no photon.
+        If there is no frame or no photon, or `device` is no CPU.
     """
     _check_frames(scan)
+    _on_cpu(how, device)
     rules = _rules(_region([scan], how), how, device="cpu", workers=workers, growing=False)
     return tiles.gathered(frame_blocks(_needed(scan), workers=workers), rules)
 
@@ -164,7 +181,7 @@ def _multi_tau(scan: xr.Dataset, how: Correlating, workers: int) -> xr.Dataset:
     first, judged = total, total.judge()
     if total.found_late():
         total = _levels(scan, replace(start, judged=judged))
-    return with_momentum(total.result(), scan).assign_attrs(provisional=False, passes=1 if total is first else 2)
+    return placed(total.result(), scan).assign_attrs(provisional=False, passes=1 if total is first else 2)
 
 
 def _levels(scan: xr.Dataset, total: MultiTau) -> MultiTau:
@@ -196,6 +213,11 @@ def opened_by(blocks: Iterable[xr.Dataset], first: int) -> Iterator[xr.Dataset]:
     if joined.sizes["frame"] > first:
         yield joined.isel(frame=slice(first, None))
     yield from blocks
+
+
+def _on_cpu(how: Correlating, device: str) -> None:
+    if device != "cpu":
+        raise XcdiError(f"map = {how.map!r} is computed on the CPU; pass device='cpu', or map = 'full'")
 
 
 def _check_frames(scan: xr.Dataset) -> None:
@@ -269,11 +291,26 @@ def _region(blocks: list[xr.Dataset], how: Correlating) -> Array:
     return peak_region(blocks, how.box_size, frames=how.reference_frames)
 
 
+def placed(found: xr.Dataset, scan: xr.Dataset) -> xr.Dataset:
+    """The correlation with q of its regions, and how their relaxation rates go with it: ``rate = D q**n``.
+
+    Attributes `q_exponent` n and `q_exponent_error` are there where three regions or more have a rate and a q.
+    """
+    found = with_momentum(found, scan)
+    if "q" not in found or found.sizes["region"] < 3:
+        return found
+    known = np.isfinite(found.rate_error.to_numpy()) & (found.rate_error.to_numpy() > 0)
+    if known.sum() < 3:
+        return found
+    law = q_dependence.power_law(*(found[name].to_numpy()[known] for name in ("q", "rate", "rate_error")))
+    return found.assign_attrs(q_exponent=law.exponent, q_exponent_error=law.errors[1])
+
+
 def _look(fold: Fold) -> xr.Dataset:
-    return with_momentum(preview(fold.total) if isinstance(fold.total, TwoTime) else fold.total.result(), fold.block)
+    return placed(preview(fold.total) if isinstance(fold.total, TwoTime) else fold.total.result(), fold.block)
 
 
 def _result(fold: Fold | None, **notes: bool) -> xr.Dataset:
     if fold is None:
         raise XcdiError("the scan holds no frame; nothing to correlate")
-    return with_momentum(fold.total.result(), fold.block).assign_attrs(notes)
+    return placed(fold.total.result(), fold.block).assign_attrs(notes)
