@@ -15,6 +15,8 @@ from xcdi.stages.series_correlation import Correlating, beyond, correlate, follo
 
 __all__ = ["Settings", "run", "summary", "watch"]
 
+ROUNDING = 1e-9  # relative errors below are of tiles that are all alike, as single pixels are, and no errors
+
 
 class Settings(Correlating):
     """Everything a user of this pipeline may change."""
@@ -54,14 +56,21 @@ def summary(result: dict[str, xr.Dataset]) -> str:
     """The numbers a scientist asks for first, in one line."""
     found = result["correlation"]
     bad = int(np.sum(~found.frame_ok))
-    parts = [f"{found.attrs.get('frames_looked_at', found.sizes['time'])} frames", f"contrast {found.contrast[0]:.3f}", _decay(found)]
+    parts = [f"{found.attrs.get('frames_looked_at', found.sizes['time'])} frames", _height(found), _decay(found)]
     parts += [f"{bad} bad frames"] * bool(bad) + ["provisional"] * bool(found.attrs["provisional"])
     return "  ".join([*parts, *filter(None, [found.attrs.get("warning")])])
 
 
 def _decay(found: xr.Dataset) -> str:
     """Relaxation time and exponent of the first region, or that the scan does not tell them."""
-    rate, error = float(found.rate[0]), float(found.rate_error[0])
-    if not rate > 2 * error:
+    rate, error, height, spread = (float(found[name][0]) for name in ("rate", "rate_error", "fit_contrast", "fit_contrast_error"))
+    fastest = 2 / float(found.delay[1]) if found.sizes["delay"] > 1 else 0.0  # half a frame
+    exponent, bar = float(found.exponent[0]), float(found.exponent_error[0])
+    if not (ROUNDING * rate < 2 * error < rate <= fastest and 0 < 3 * spread < height and bar < exponent):
         return "tau not resolved"
-    return f"tau {1 / rate:.3g} +- {error / rate**2:.1g} s  exponent {found.exponent[0]:.2f} +- {found.exponent_error[0]:.2f}"
+    return f"tau {1 / rate:.3g} +- {error / rate**2:.1g} s  exponent {exponent:.2f} +- {bar:.2f}"
+
+
+def _height(found: xr.Dataset) -> str:
+    contrast = float(found.contrast[0])
+    return f"contrast {contrast:.3f}" if np.isfinite(contrast) else "contrast not known"

@@ -9,6 +9,7 @@ import xarray as xr
 from xcdi.pipelines import xpcs_two_time as pipeline
 
 from xcdi.errors import SettingsError, XcdiError
+from xcdi.plot import correlation as plotted
 from xcdi.settings import from_mapping
 from xcdi.stages import corrections
 
@@ -233,3 +234,33 @@ def test_what_runs_on_the_cpu_alone_says_so(scan, values):
 def test_corrected_counts_are_not_read_from_disk(scan):
     stored = scan.assign(stored=("frame", np.full(TIMES, None, object)), dark=(("y", "x"), np.ones(SHAPE)))
     assert "stored" not in corrections.dark(corrections.to_float(stored))
+
+
+def uncorrelated(seed, shape=(16, 16), frames=120):
+    """Photons that know nothing of one another."""
+    counts = np.random.default_rng(seed).poisson(0.5, (frames, *shape)).astype(np.uint16)
+    return xr.Dataset(
+        {
+            "counts": (("frame", "y", "x"), counts, {"units": "1"}),
+            "valid": (("y", "x"), np.ones(shape, bool), {"units": ""}),
+            "frame_ok": ("frame", np.ones(frames, bool), {"units": ""}),
+        },
+        coords={"time": ("frame", 0.1 * np.arange(frames), {"units": "s"})},
+        attrs={"scan": "S001", "frame_time_s": 0.1},
+    )
+
+
+def test_noise_has_no_relaxation_time():
+    for seed in range(20):
+        found = pipeline.run(uncorrelated(seed), settings(box=(0, 16, 0, 16)))
+        assert "tau not resolved" in pipeline.summary(found), seed
+        correlation = found["correlation"]
+        assert not (correlation.rate_error == 0).any()
+        unknown = bool(np.isnan(correlation.rate_error[0]) | np.isnan(correlation.fit_contrast_error[0]))
+        assert (plotted.fitted(correlation, np.array([0.1]), 0) is None) == unknown
+
+
+@pytest.mark.parametrize("normalisation", ["N1", "N4", "N5"])
+def test_two_pixels_have_no_contrast(normalisation):
+    found = pipeline.run(uncorrelated(1, (1, 2)), settings(normalisation=normalisation, box=(0, 1, 0, 2)))
+    assert "contrast not known  tau not resolved" in pipeline.summary(found)

@@ -127,11 +127,30 @@ def test_a_damaged_tile_ends_what_is_believed(tmp_path):
     assert there(path) == keys[:4]
 
 
-@pytest.mark.parametrize("change", [{"origin": "others"}, {"tile": 7}, {"dtype": "<u4"}])
-def test_tiles_of_other_photons_are_not_taken_up(tmp_path, change):
+@pytest.mark.parametrize("change", [{"tile": 7}, {"dtype": "<u4"}])
+def test_tiles_of_another_size_are_not_taken_up(tmp_path, change):
     written(tmp_path / "tiles.h5", PLAN.keys[:3])
     assert there(tmp_path / "tiles.h5", PLAN._replace(**change)) == []
     assert there(tmp_path / "tiles.h5") == []
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("keys", [None, PLAN.keys[:3]])
+def test_tiles_of_other_photons_are_not_replaced(tmp_path, keys):
+    written(tmp_path / "tiles.h5", keys)
+    names = os.listdir(tmp_path)
+    with pytest.raises(XcdiError, match=r"another series .* \(29 frames, 2 regions\); remove it or choose another tiles_folder"):
+        there(tmp_path / "tiles.h5", PLAN._replace(origin="others"))
+    assert os.listdir(tmp_path) == names
+    assert there(tmp_path / "tiles.h5") == (keys or PLAN.keys)
+
+
+def test_a_file_that_holds_no_tiles_is_not_replaced(tmp_path):
+    with h5py.File(tmp_path / "tiles.h5", "w") as file:
+        file["products"] = 1
+    with pytest.raises(XcdiError, match="holds no tiles"):
+        there(tmp_path / "tiles.h5")
+    assert os.listdir(tmp_path) == ["tiles.h5"]
 
 
 def test_the_file_is_there_only_when_it_is_whole(tmp_path):
@@ -152,6 +171,7 @@ def test_two_processes_do_not_write_the_same_tiles(tmp_path):
 def test_a_full_disk_is_said_before_anything_is_computed(tmp_path):
     with Tiles(tmp_path / "tiles.h5") as store, pytest.raises(XcdiError, match=r"take up to .* of disk, twice"):
         store.begin(PLAN._replace(frames=10**7, tile=10**5))
+    assert os.listdir(tmp_path) == [], "nothing is left behind"
 
 
 def test_what_is_no_file_of_tiles_is_refused(tmp_path):

@@ -191,11 +191,34 @@ def test_tiles_are_even_and_compact():
 
 
 def test_an_outlier_is_single_and_a_step_is_none():
-    total = np.random.default_rng(17).normal(100, 3, 60)
+    total = np.random.default_rng(17).normal(1000, 30, 60)
     total[30:] *= 3
     total[[10, 44]] *= [2, 0.2]
     ok = np.ones(60, bool)
     assert np.flatnonzero(regions.outlier_frames(total, ok)).tolist() == [10, 44]
+
+
+@pytest.mark.parametrize("mean", [0.3, 1.0, 4.0, 15.0])
+def test_frames_of_few_photons_are_no_outliers_by_chance(mean):
+    rng = np.random.default_rng(19)
+    monitor = 1e9 * rng.uniform(0.8, 1.2, 3000)
+    total = rng.poisson(mean * monitor / 1e9)
+    for photon in (np.ones(3000), 1 / monitor, 1e12 / monitor):
+        assert not regions.outlier_frames(total * photon, total >= 0, photon=photon).any()
+    total[1234] = 30 + 6 * mean  # and what is no chance is found
+    assert np.flatnonzero(regions.outlier_frames(total / monitor, total >= 0, photon=1 / monitor)).tolist() == [1234]
+
+
+def test_frames_at_their_places_are_a_matrix_with_unknown_frames_between():
+    rng = np.random.default_rng(20)
+    slot = np.array([0, 1, 2, 5, 6, 11, 12, 13, 20, 22])
+    c, level = rng.random((10, 10)), rng.random(10)
+    c[4] = c[:, 4] = level[4] = np.nan
+    wide, long = np.full((23, 23), np.nan), np.full(23, np.nan)
+    wide[np.ix_(slot, slot)], long[slot] = c, level
+    edges = [1.0, 4.5, 11.2, 23]
+    np.testing.assert_array_equal(one_time.aged(c, level, edges=edges, slot=slot), one_time.aged(wide, long, edges=edges))
+    np.testing.assert_array_equal(one_time.one_time(c, slot=slot), one_time.one_time(wide))
 
 
 def test_speckles_are_not_lonely_and_flickering_pixels_are():

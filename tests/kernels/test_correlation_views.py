@@ -129,3 +129,15 @@ def test_no_frames_give_no_delays():
     assert np.isnan(views.ratio_of_sums(nothing)).all()
     assert np.isnan(views.replicas(nothing)).all()
     assert np.isnan(views.age_lag(nothing).value).all()
+
+
+def test_the_diagonal_is_that_of_the_full_map(counts, found):
+    good, known = np.where(NOTHING[:, None], 0, counts), ~NOTHING
+    s = normalise.sums(good)
+    squared = good.sum(axis=1).astype(float) ** 2
+    for variance, of in ((None, normalise.by_mean), (views.ratio_of_sums(found)[0] - 1, normalise.covariance)):
+        value, weight = views.diagonal(found, variance)
+        np.testing.assert_allclose(value, np.diagonal(of(s._replace(products=s.products.copy()))), rtol=1e-12)
+        np.testing.assert_array_equal(np.isfinite(value), known)
+        np.testing.assert_array_equal(weight, squared)
+    np.testing.assert_allclose(views.expected_pairs(found)[0], squared.sum() / PIXELS)

@@ -180,3 +180,47 @@ def test_regions_without_a_rate_are_left_out():
     assert q_dependence.power_law(q, rate, np.ones(4)).exponent == pytest.approx(2.0)
     assert np.isnan(q_dependence.power_law(q[:1], rate[:1], np.ones(1)).exponent)
     assert q_dependence.trend(q, np.array([1.5, 1.4, np.nan, 1.2]), np.full(4, 0.1)).slope < 0
+
+
+# --- what the data do not tell
+
+
+def test_a_decay_that_is_over_before_the_first_delay_has_no_error():
+    t, error = np.arange(1.0, 100.0), np.full(99, 1e-3)
+    flat = relaxation.stretched(t, 50.0, 1.0, 0.2, 1.0)
+    errors = relaxation.fit(t, flat, error=error).errors
+    assert all(np.isnan(errors[name]) for name in ("rate", "exponent", "contrast"))
+    found = relaxation.fit(t, flat, covariance=np.diag(error**2), held={"rate": 50.0})
+    assert all(np.isnan(found.errors[name]) for name in ("exponent", "contrast"))
+    assert found.errors["baseline"] == pytest.approx(1e-3 / 99**0.5, rel=1e-2)
+    assert (found.errors["rate"], found.errors["frozen"]) == (0, 0)
+    assert np.isnan(found.covariance).sum() == 9 - 1
+
+
+def test_what_one_delay_alone_shows_has_no_error():
+    t, g2 = np.arange(1.0, 100.0), np.ones(99)
+    g2[0] = 1.2
+    errors = relaxation.fit(t, g2, error=np.full(99, 1e-3)).errors
+    assert not any(errors[name] < 1e3 for name in ("rate", "exponent", "contrast"))
+
+
+def test_an_exponent_that_ends_at_a_bound_has_no_error():
+    t = np.arange(1.0, 100.0)
+    found = relaxation.fit(t, 1 + 0.2 * (t < 30), error=np.full(99, 1e-2))
+    assert found.values["exponent"] == pytest.approx(4, rel=1e-3)
+    assert np.isnan(found.errors["exponent"])
+    assert 0 < found.errors["rate"] < found.values["rate"] / 20
+
+
+def test_noise_never_has_an_error_of_zero():
+    t, rng = np.geomspace(1, 300, 40), np.random.default_rng(3)
+    for _ in range(40):
+        replicas = 1 + 1e-3 * rng.standard_normal((25, 40))
+        errors = relaxation.fit_stretched(t, 1 + 5e-3 * rng.standard_normal(40), np.full(40, 5e-3), replicas=replicas).errors
+        assert all(np.isnan(error) or error > 1e-6 for error in errors[:4])
+
+
+def test_one_tile_gives_no_errors():
+    t = np.arange(1.0, 100.0)
+    g2 = relaxation.stretched(t, 0.05, 1.0, 0.2, 1.0)
+    assert np.isnan(relaxation.fit(t, g2, error=np.full(99, 1e-2), replicas=g2[None]).errors["rate"])

@@ -7,8 +7,11 @@ import pytest
 import xarray as xr
 
 from xcdi.errors import SchemaError, XcdiError
+from xcdi.io.stored import Events
 from xcdi.kernels.correlation import normalise, one_time
+from xcdi.stages import fluctuations as stage_of_fluctuations
 from xcdi.stages.correlation import NORMALISATIONS, TwoTime
+from xcdi.stages.one_time import slots
 from xcdi.stages.preview import preview
 from xcdi.stages.regions import labelled
 
@@ -224,6 +227,90 @@ def test_what_cannot_be_is_refused():
         fold(data.assign_coords(time=("frame", np.where(np.arange(TIMES) == 3, 0.2, data.time), {"units": "s"})))
 
 
+def test_a_pause_is_bridged_without_a_matrix_of_the_time_between():
+    data = scan(photons(15))
+    time = data.time.to_numpy() + np.where(np.arange(TIMES) < 20, 0, 9000 * 0.5)
+    found = fold(data.assign_coords(time=("frame", time, {"units": "s"})), normalisation="N1")
+    ends = [fold(data.isel(frame=part), (0, 17), normalisation="N1") for part in (slice(0, 17), slice(20, 37))]
+    assert found.sizes["delay"] == TIMES + 9000
+    np.testing.assert_array_equal(found.two_time, fold(data, normalisation="N1").two_time)
+    for end, part in zip(ends, (slice(0, 17), slice(20, 37)), strict=True):
+        np.testing.assert_allclose(found.two_time[0, part, part], end.two_time[0])
+    known = np.isfinite(found.g2[0].to_numpy())
+    assert np.flatnonzero(known).tolist() == [*range(20), *range(9000 + 1, 9000 + 37)]
+    with pytest.raises(XcdiError, match=r"and there are 0\.0 GB"):
+        fold(data.assign_coords(time=("frame", time, {"units": "s"})), memory_bytes=4 * 10**6)
+
+
+def test_a_longer_pause_is_refused():
+    data = scan(photons(15))
+    time = data.time.to_numpy() + np.where(np.arange(TIMES) < 20, 0, 6e4)
+    with pytest.raises(XcdiError, match=r"pause of 60000.5 s after frame 19 .* 120037 frames long, of 37 frames"):
+        fold(data.assign_coords(time=("frame", time, {"units": "s"})))
+
+
+def test_the_places_of_frames_are_right_to_the_end_of_a_long_series():
+    rng = np.random.default_rng(22)
+    frames = np.delete(np.arange(100_003), rng.choice(np.arange(1, 100_000), 997, replace=False))
+    for step in (1e-3, 1.000173e-3):
+        stamps = np.round(1.7e9 + step * frames, 5) + rng.normal(0, 2e-5, frames.size)
+        slot, found = slots(stamps, None)
+        np.testing.assert_array_equal(slot, frames)
+        assert found == pytest.approx(step, rel=1e-7)
+    np.testing.assert_array_equal(slots(np.array([0.0, 1.0, 4.0]), None)[0], [0, 1, 4])
+    assert slots(0.1 * np.arange(50), None)[1] == np.median(np.diff(0.1 * np.arange(50)))
+
+
+def test_a_pause_of_any_length_shifts_what_follows_as_a_whole():
+    frames = np.arange(600)
+    slot, step = slots(0.1 * frames + np.repeat([0, 7.04, 41.06], 200) + 5, None)
+    assert step == pytest.approx(0.1)
+    np.testing.assert_array_equal(slot, frames + np.repeat([0, 70, 411], 200))
+
+
+@pytest.mark.parametrize("later", [0.04, 0.06, 0.11, 0.145])
+def test_another_frame_time_is_refused(later):
+    time = np.cumsum(np.repeat([0.1, later], [60, 40]))
+    with pytest.raises(XcdiError, match=r"frame \d+ is at .* s, \d+\.\d frame times off a regular axis of 0\.1\d* s; correlate parts"):
+        slots(time, None)
+
+
+@pytest.mark.parametrize("bad", [[0, 1, np.nan, 3], [0, np.nan, np.nan, 3]])
+def test_a_frame_without_a_time_is_named(bad):
+    with pytest.raises(XcdiError, match=f"frame {int(np.argmin(np.isfinite(bad)))} has no time"):
+        slots(np.array(bad, float), None)
+
+
+def test_what_is_no_number_is_no_count():
+    counts = photons(12).astype(np.float32)
+    counts[5], counts[9, 6, 7] = np.inf, -np.inf
+    other = np.where(np.isfinite(counts), counts, np.nan).astype(np.float32)
+    xr.testing.assert_identical(fold(scan(counts)), fold(scan(other)))
+
+
+def test_frames_without_a_photon_are_bad_only_where_that_is_no_chance():
+    """And where it is, they weigh nothing in the ratio of sums."""
+    few = photons(16, mean=0.01, times=300)
+    few[40:44] = 0
+    seen = few[:, BOX].astype(float)
+    total = seen.sum(axis=1)
+    assert np.sum(total == 0) > 4
+    for normalisation in NORMALISATIONS:
+        found = fold(scan(few), (0, 50, 300), normalisation=normalisation)
+        assert found.frame_ok.all()
+        assert found.attrs["dropped_pixels"] == 0
+        assert np.isfinite(found.g2[0, :9]).all() or (normalisation == "N4" and found.contrast[0] < 0)
+        np.testing.assert_array_equal(np.isnan(found.two_time[0, 41]), True)
+        if normalisation == "N1":
+            expected = BOX.sum() * np.sum(seen[:-1] * seen[1:]) / np.sum(total[:-1] * total[1:])
+            assert found.g2[0, 1] == pytest.approx(expected, rel=1e-9)
+    stage_of_fluctuations.fluctuations(found)
+    stage_of_fluctuations.speckle_statistics(found)
+    many = photons(16)
+    many[11] = 0
+    assert fold(scan(many)).attrs["bad_frames"] == [11]
+
+
 def test_more_than_memory_is_refused_with_numbers():
     data = scan(photons(14)).assign_attrs(frames_expected=100_000)
     with pytest.raises(XcdiError, match=r"100000 frames .* takes 160\.\d GB, and there are 2\.0 GB"):
@@ -256,6 +343,21 @@ def test_photons_from_disk_are_the_photons_of_the_frames(faulty, kind):
     missing = stored.copy()
     missing[7] = None
     assert 7 in fold(sparse.assign(stored=("frame", missing, {"units": ""}))).attrs["bad_frames"]
+
+
+def test_what_was_stored_of_other_frames_is_refused():
+    counts = photons(3)
+    frames = np.full(TIMES, None, object)
+    for k, frame in enumerate(counts):
+        at = np.flatnonzero(frame)
+        frames[k] = Events(at, frame.ravel()[at], SHAPE)
+    data = scan(counts, stored=("frame", frames, {"units": ""}))
+    with pytest.raises(XcdiError, match=r"on disk are \(23, 29\) pixels and the scan was cut to \(21, 20\); drop"):
+        fold(data.isel(y=slice(2, None), x=slice(0, 20)), region=BOX[2:, :20])
+    mixed = frames.copy()
+    mixed[4] = np.nan
+    with pytest.raises(XcdiError, match="frame 4 of `stored` is of type float"):
+        fold(data.assign(stored=("frame", mixed, {"units": ""})), (0, TIMES))
 
 
 def test_negative_counts_are_refused_from_disk_too():

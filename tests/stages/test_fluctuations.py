@@ -64,6 +64,16 @@ def test_a_missing_frame_shifts_nothing():
     assert np.corrcoef(trace[known], whole.trace.values[0, 0][known])[0, 1] > 0.99
 
 
+def test_a_pause_takes_no_matrix_of_all_the_time_between(steady):
+    late = np.where(np.arange(120) < 70, steady.time, steady.time + 5000 * float(steady.time[1] - steady.time[0]))
+    apart = stage.fluctuations(steady.assign_coords(time=("time", late, {"units": "s"})))
+    whole = stage.fluctuations(steady)
+    assert apart.sizes["time"] == 5120
+    np.testing.assert_array_equal(apart.trace[0, 0, :69], whole.trace[0, 0, :69])
+    np.testing.assert_array_equal(apart.trace[0, 0, 5070:5119], whole.trace[0, 0, 70:119])
+    assert np.isnan(apart.trace[0, 0, 69:5070]).all()
+
+
 def test_every_region_has_its_own():
     labels = np.ones((29, 31), int)
     labels[:, 16:] = 2

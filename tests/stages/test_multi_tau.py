@@ -69,17 +69,36 @@ def test_block_by_block_is_the_whole_bit_for_bit(faulty, cuts, normalisation):
     assert not whole.attrs["provisional"]
 
 
-def test_it_agrees_with_the_full_two_time_correlation(faulty):
-    full = TwoTime(BOX, normalisation="N1").add(faulty).result()
-    found = fold(faulty).result()
-    single = (found.element_level == 0) & (found.element_lag == 2)
-    np.testing.assert_allclose(found.two_time_multi_tau[0][single], np.diagonal(full.two_time[0], 2), rtol=1e-12)
-    np.testing.assert_allclose(found.g2[0, 1:4], full.g2[0, 1:4], rtol=1e-12)
+SMALL = np.zeros(SHAPE, bool)
+SMALL[2:6, 3:7] = True  # 16 pixels: one less of them is not the same
+
+
+@pytest.mark.parametrize("region", [BOX, SMALL])
+@pytest.mark.parametrize("normalisation", ["N1", "N4"])
+def test_it_agrees_with_the_full_two_time_correlation(faulty, normalisation, region):
+    full = TwoTime(region, normalisation=normalisation).add(faulty).result()
+    found = fold(faulty, normalisation=normalisation, region=region).result()
+    for lag in (0, 1, 2):
+        single = (found.element_level == 0) & (found.element_lag == lag)
+        np.testing.assert_allclose(found.two_time_multi_tau[0][single], np.diagonal(full.two_time[0], lag), rtol=1e-11)
+    np.testing.assert_allclose(found.g2[0, :4], full.g2[0, :4], rtol=1e-11)
     np.testing.assert_array_equal(found.delay[:5], [0, 0.5, 1.0, 1.5, 2.0])
     np.testing.assert_array_equal(found.mean_count, full.mean_count)
-    np.testing.assert_allclose(found.g2_error[0, 1:4], full.g2_error[0, 1:4], rtol=1e-6)
+    np.testing.assert_allclose(found.g2_error[0, :4], full.g2_error[0, :4], rtol=1e-6)
+    np.testing.assert_allclose(found.contrast, full.contrast, rtol=1e-11)
     for name in ("pixel_y", "pixel_x", "frame_ok"):
         np.testing.assert_array_equal(found[name], full[name])
+    for name in ("g2_convention", "contrast", "normalisation"):
+        assert name in found.attrs
+
+
+def test_ages_are_those_of_the_full_correlation(monkeypatch):
+    data = scan(photons(6))
+    data = data.assign_coords(time=data.time + 100.0)
+    monkeypatch.setattr("xcdi.stages.one_time.AGES", 3)
+    monkeypatch.setattr("xcdi.stages.multi_tau.AGES", 3)
+    full, found = TwoTime(BOX, "N1").add(data).result(), fold(data).result()
+    np.testing.assert_allclose(found.age, full.age)
 
 
 def test_what_is_found_late_is_said_and_left_out_in_a_second_pass():
@@ -88,8 +107,9 @@ def test_what_is_found_late_is_said_and_left_out_in_a_second_pass():
     counts[50] *= 4  # a burst
     data = scan(counts)
     first = fold(data, (0, 20, TIMES))
-    with pytest.warns(UserWarning, match="1 bad pixels found late and 1 bad frames found late"):
-        assert first.result().attrs["provisional"]
+    looked = first.result()
+    assert looked.attrs["provisional"]
+    assert "1 bad pixels found late and 1 bad frames found late" in looked.attrs["warning"]
     second = fold(data, (0, 30, TIMES), judged=first.judge()).result()
     assert second.attrs["bad_frames"] == [50]
     assert second.attrs["dropped_pixels"] == 1
@@ -141,3 +161,43 @@ def test_what_cannot_be_is_said():
     assert fold(data, (0, 1, TIMES), frame_time_s=0.5).frames == TIMES
     with pytest.raises(XcdiError, match="expected the same"):
         fold(data, judged=fold(data, (0, 40)).judge())
+
+
+def test_what_does_not_fit_in_memory_is_said_at_the_first_block():
+    data = scan(photons(5))
+    assert fold(data, memory_bytes=10**6).frames == TIMES
+    with pytest.raises(XcdiError, match=r"levels of 61 frames in 1 regions .* take fewer regions, or channels"):
+        fold(data, memory_bytes=10**4)
+    with pytest.raises(XcdiError, match=r"levels of 1000000 frames"):
+        fold(data.assign_attrs(frames_expected=10**6), (0, 20), memory_bytes=10**8)
+
+
+@pytest.mark.parametrize("cuts", [(0, TIMES), (0, 20, TIMES), (0, 20, *range(21, TIMES + 1))])
+@pytest.mark.parametrize(
+    ("time", "why"),
+    [
+        (np.where(np.arange(TIMES) == 40, np.nan, np.arange(TIMES) * 0.5), "time"),
+        (np.arange(TIMES) * 0.5 + 0.1 * np.maximum(np.arange(TIMES) - 40, 0), "frame times off a regular axis of 0.5.* s; correlate parts"),
+        (np.arange(TIMES) * 0.5 + 0.2 * (np.arange(TIMES) == 40), "frame 40 is at 20.2 s, 0.4 frame times off"),
+        (np.arange(TIMES) * 0.5 + 1e6 * (np.arange(TIMES) >= 40), "correlate the parts separately"),
+    ],
+)
+def test_times_that_make_no_axis_are_refused(cuts, time, why):
+    data = scan(photons(5)).assign_coords(time=("frame", time, {"units": "s"}))
+    with pytest.raises(XcdiError, match=why):
+        fold(data, cuts)
+
+
+def test_a_long_pause_need_be_no_whole_number_of_frames():
+    time = np.arange(TIMES) * 0.5 + 100.2 * (np.arange(TIMES) >= 40) + 1.7e9
+    data = scan(photons(5)).assign_coords(time=("frame", time, {"units": "s"}))
+    for cuts in ((0, TIMES), (0, 20, 40, TIMES), (0, 20, *range(21, TIMES + 1))):
+        assert fold(data, cuts).seen[-1].slot[-1] == TIMES - 1 + 200
+
+
+def test_a_pause_may_be_long_in_a_long_series():
+    time = np.arange(TIMES) * 0.5 + 10_500 * (np.arange(TIMES) >= 10)
+    data = scan(photons(5)).assign_coords(time=("frame", time, {"units": "s"}))
+    with pytest.raises(XcdiError, match="time axis of 20 frames 21020 frames long"):
+        fold(data, (0, 20))
+    assert fold(data.assign_attrs(frames_expected=4000), (0, 20)).axis.slot == 21_019

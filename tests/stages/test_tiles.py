@@ -68,6 +68,9 @@ def test_the_file_and_its_views_are_those_of_the_correlation_in_memory(scan, tmp
             np.testing.assert_allclose(file.window(5, 9, 2, 40, region=region), whole.two_time[region, 5:9, 2:40], rtol=1e-10)
     for name in ("g2", "g2_error", "contrast", "mean_count", "delay"):
         np.testing.assert_allclose(found[name], whole[name], rtol=1e-5, err_msg=name)
+    for name in ("g2_convention", "normalisation"):
+        assert found.attrs[name] == whole.attrs[name]
+    assert found.attrs["contrast"] == pytest.approx(whole.attrs["contrast"])
     for name in ("rate", "exponent", "fit_contrast", "baseline"):  # fits of noisy data magnify rounding
         assert np.all(abs(found[name] - whole[name]) < 0.05 * whole[f"{name}_error"]), name
 
@@ -173,9 +176,32 @@ def test_weighted_tiles_have_no_other_normalisation(scan, tmp_path):
         file.window(0, 3, relative=True)
 
 
+def test_ages_are_those_of_the_full_correlation(scan, tmp_path, monkeypatch):
+    later = scan.assign_coords(time=scan.time + 100.0)
+    monkeypatch.setattr("xcdi.stages.one_time.AGES", 2)
+    full = TwoTime(BOX, "N1").add(later).result()
+    np.testing.assert_allclose(tiled(later, tmp_path / "tiles.h5", "N1", ages=full.sizes["age"]).age, full.age)
+    assert full.age[0] > 100
+
+
 def test_too_little_memory_is_said_before_anything_is_computed(scan, tmp_path):
-    with pytest.raises(XcdiError, match="take smaller tiles"):
-        tiled(scan, tmp_path / "tiles.h5", memory_bytes=1000)
+    with pytest.raises(XcdiError, match=r"take fewer workers, fewer regions \(q_edges\), a smaller box, or a larger memory_gb"):
+        tiled(scan, tmp_path / "tiles.h5", memory_bytes=1000, workers=2)
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_the_tiles_of_another_series_stay(scan, tmp_path):
+    path = tmp_path / "tiles.h5"
+    tiled(scan, path)
+    with TileFile(path) as file:
+        before = file.window(0, TIMES)
+    with pytest.raises(XcdiError, match="another series"):
+        tiled(scan.isel(frame=slice(None, None, -1)).assign_coords(time=scan.time), path)
+    with TileFile(path) as file:
+        xr.testing.assert_identical(file.window(0, TIMES), before)
+    tiled(scan, path, tile=5)
+    with TileFile(path) as file:
+        assert file.plan.tile == 5, "the same photons in other tiles are made anew"
 
 
 @pytest.mark.parametrize("normalisation", ["N2", "N3"])

@@ -7,6 +7,7 @@ import xarray as xr
 from xcdi import io
 from xcdi.cli import main
 from xcdi.errors import XcdiError
+from xcdi.plot import fluctuations, saving
 from xcdi.schema import CORRELATION, require
 from xcdi.stages import two_time_map
 
@@ -118,6 +119,46 @@ def test_short_maps_give_what_they_can(frames):
     found = two_time_map.from_matrix(law(frames))
     np.testing.assert_allclose(found.g2[0, 1:], law(frames)[0, 1:])
     assert len(two_time_map.told(found)) == 3
+
+
+def test_a_map_without_noise_has_no_lag_that_stands_out(tmp_path):
+    found = two_time_map.from_matrix(law())
+    lines = two_time_map.told(found)
+    assert "rate 0.111 +- " in lines[1]
+    assert lines[2].startswith("chi: no lag stands out")
+    saving.png(fluctuations.page(found), tmp_path / "page.png", dpi=50)
+
+
+@pytest.mark.parametrize("value", [1.0, 1])
+def test_a_constant_map_tells_nothing_and_warns_of_nothing(value, tmp_path):
+    found = two_time_map.from_matrix(np.full((30, 30), value), pixels=100)
+    assert two_time_map.told(found)[1:] == ["relaxation: not resolved", "chi: no lag stands out (none by more than 3 errors)"]
+    assert np.all(found.chi_error > 0)
+    assert np.all(np.isnan(found.chi_normalised))
+    saving.png(fluctuations.page(found), tmp_path / "page.png", dpi=50)
+
+
+def test_noise_has_no_relaxation_and_no_lag_that_stands_out():
+    for seed in range(5):
+        noise = np.triu(np.random.default_rng(seed).normal(0, 0.05, (80, 80)), 1)
+        lines = two_time_map.told(two_time_map.from_matrix(1 + noise + noise.T))
+        assert lines[1] == "relaxation: not resolved"
+        assert lines[2].startswith("chi: no lag stands out")
+
+
+@pytest.mark.parametrize("frames", [8, 20, 23])
+def test_a_map_too_short_for_a_fit_says_so(frames):
+    assert (
+        two_time_map.told(two_time_map.from_matrix(noisy(2)[:frames, :frames]))[1]
+        == f"relaxation: not resolved, {frames} frames are too few"
+    )
+
+
+def test_a_fluctuation_stands_out():
+    shape = 0.1 * np.sin(2 * np.pi * np.arange(200) / 50)
+    line = two_time_map.told(two_time_map.from_matrix(noisy(4, frames=200) + np.add.outer(shape, shape)))[2]
+    assert "stands out most" in line
+    assert "-" not in line.split("(")[1].split(" errors")[0]
 
 
 # --- measured

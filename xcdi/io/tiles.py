@@ -8,14 +8,13 @@ import json
 import os
 import shutil
 import struct
-import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import h5py
 import hdf5plugin
@@ -27,84 +26,18 @@ from xcdi.backend import Array
 from xcdi.errors import XcdiError
 from xcdi.io.record import read_labelled, readable, write_labelled
 from xcdi.io.results import _whole_or_absent, _why
+from xcdi.io.tile_plan import Key, Plan, decoded, encoded
 from xcdi.io.vetting import open_file
 from xcdi.kernels.correlation import levels
 from xcdi.kernels.correlation.levels import Levels
-from xcdi.kernels.decoding import decode
 
 __all__ = ["Key", "Plan", "TileFile", "Tiles", "decoded", "encoded"]
 
 MAGIC = b"xcditile"
 RECORD = struct.Struct("<4sIIIQI")  # mark, region, row, column, bytes, checksum
 MARK = b"tile"
+HEAD_BYTES = 1 << 16  # that a head has at most
 SPARE = 1 << 26  # bytes of disk left for everything else
-
-
-class Key(NamedTuple):
-    """Which tile: its region, and the numbers of its blocks of frames."""
-
-    region: int
-    row: int
-    column: int
-
-
-class Plan(NamedTuple):
-    """What the tiles of a file look like, and of which photons they are.
-
-    Attributes
-    ----------
-    regions, frames : int
-    tile : int
-        Frames of a tile along each axis.
-    dtype : str
-        Unsigned integers that hold every product, as ``"<u2"``.
-    bits : int
-        Bits of the largest product that can occur.
-    origin : str
-        Fingerprint of the photons and weights; tiles of another origin are never taken up again.
-    """
-
-    regions: int
-    frames: int
-    tile: int
-    dtype: str
-    bits: int
-    origin: str
-
-    @property
-    def keys(self) -> list[Key]:
-        """All tiles on and above the diagonal, in the order in which they are best computed."""
-        blocks = range(-(-self.frames // self.tile))
-        return [Key(r, i, j) for r in range(self.regions) for i in blocks for j in blocks[i:]]
-
-    @property
-    def disk_bytes(self) -> int:
-        """Bound of what the tiles take on disk, compressed: bit planes that hold nothing cost nothing."""
-        blocks = -(-self.frames // self.tile)
-        tiles = self.regions * blocks * (blocks + 1) // 2
-        return tiles * self.tile**2 * min(self.bits + 1, 8 * np.dtype(self.dtype).itemsize) // 8
-
-
-def encoded(tile: Array, plan: Plan) -> bytes:
-    """One tile as the bytes of an HDF5 chunk, bitshuffle-LZ4; made up to full size with zeros.
-
-    Examples
-    --------
-    >>> plan = Plan(1, 3, 2, "<u2", 9, "")
-    >>> decoded(encoded(np.array([[7], [9]]), plan), plan)
-    array([[7, 0],
-           [9, 0]], dtype=uint16)
-    """
-    whole = np.zeros((plan.tile, plan.tile), plan.dtype)
-    whole[: tile.shape[0], : tile.shape[1]] = tile
-    with h5py.File(uuid.uuid4().hex, "w", driver="core", backing_store=False) as file:
-        data = file.create_dataset("tile", data=whole, chunks=whole.shape, **hdf5plugin.Bitshuffle(cname="lz4"))
-        return bytes(data.id.read_direct_chunk((0, 0))[1])
-
-
-def decoded(raw: bytes, plan: Plan) -> Array:
-    """One whole tile, from :func:`encoded`."""
-    return decode(raw, (plan.tile, plan.tile), plan.dtype)
 
 
 @dataclass
@@ -152,6 +85,9 @@ class Tiles:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         if self._made is not None:
             self._made.close()
+        state = os.fstat(self._handle)
+        if state.st_nlink and not self._places and state.st_size <= self._end:  # nothing but its head, which this process wrote
+            self.journal.unlink(missing_ok=True)
         os.close(self._handle)
 
     def planned(self, **plan: Any) -> Plan:
@@ -170,11 +106,13 @@ class Tiles:
         Raises
         ------
         XcdiError
-            If the tiles that are missing and the file made of them do not fit on the disk.
+            If the file or the journal is of other photons, or the missing tiles and the file made of them do not fit on the disk.
         """
         head = MAGIC + json.dumps(plan._asdict()).encode()
         head = struct.pack("<I", len(head)) + head
-        self._plan, self._places, self._end, self._made = plan, {}, len(head), _of_plan(self.path, plan)
+        self._made = _of_plan(self.path, plan)
+        _check_origin(self.journal, _journal_plan(self._handle), plan)
+        self._plan, self._places, self._end = plan, {}, len(head)
         if os.pread(self._handle, len(head), 0) == head:
             self._places, self._end = self._found(len(head))
         try:
@@ -188,8 +126,8 @@ class Tiles:
         free = shutil.disk_usage(self.path.parent).free
         if need > free:
             raise XcdiError(
-                f"{self.path}: the tiles of {plan.frames} frames take up to {need / 1e9:.1f} GB of disk, twice while the file is made, "
-                f"and {free / 1e9:.1f} GB are free; take fewer frames, or another disk"
+                f"{self.path}: the tiles of {plan.frames} frames take up to {need / 1e9:.3g} GB of disk, twice while the file is made, "
+                f"and {free / 1e9:.3g} GB are free; take fewer frames, or another disk"
             )
 
     def __contains__(self, key: Key) -> bool:
@@ -273,15 +211,36 @@ class Tiles:
 
 
 def _of_plan(path: Path, plan: Plan) -> h5py.File | None:
-    """The finished file, open, if it holds the tiles of this plan."""
-    try:
-        file = open_file(path)
-    except XcdiError:
+    """The finished file, open, if it holds the tiles of this plan; none if there is none, or its tiles are of another size."""
+    if not path.exists():
         return None
-    if "products" in file and file["products"].attrs.get("plan") == json.dumps(plan._asdict()):
+    file = open_file(path)
+    try:
+        there = json.loads(file["products"].attrs["plan"])
+    except (KeyError, TypeError, json.JSONDecodeError):
+        file.close()
+        raise XcdiError(f"{path}: is there and holds no tiles; remove it or choose another tiles_folder") from None
+    if there == plan._asdict():
         return file
     file.close()
+    _check_origin(path, there, plan)
     return None
+
+
+def _journal_plan(handle: int) -> dict[str, Any] | None:
+    """What the tiles of a journal are of; nothing of one without a whole head."""
+    (length,) = struct.unpack("<I", os.pread(handle, 4, 0).ljust(4, b"\0"))
+    head = os.pread(handle, length, 4) if len(MAGIC) < length < HEAD_BYTES else b""
+    return json.loads(head[len(MAGIC) :]) if len(head) == length and head.startswith(MAGIC) else None
+
+
+def _check_origin(path: Path, there: dict[str, Any] | None, plan: Plan) -> None:
+    """Refuse to replace tiles that took hours and are of something else; those of another size are made anew."""
+    if there is not None and there["origin"] != plan.origin:
+        raise XcdiError(
+            f"{path}: holds the tiles of another series or of other pixels ({there['frames']} frames, {there['regions']} regions); "
+            "remove it or choose another tiles_folder"
+        )
 
 
 class TileFile:

@@ -13,6 +13,7 @@ from xcdi.kernels.correlation.photons import Photons
 __all__ = ["box_around", "lonely", "misfits", "neighbours", "outlier_frames", "smooth_envelope", "tiles"]
 
 SPECKLES_ACROSS = 5.0  # of a tile
+MEDIAN_VARIANCE = 0.287  # of the median of five frames, over that of a frame
 RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 
 
@@ -184,7 +185,9 @@ def tiles(y: Array, x: Array, *, across: int | None = None, speckle_px: float = 
     return label
 
 
-def outlier_frames(total: Array, ok: Array, *, beside: int = 5, share: float = 0.4, sigmas: float = 8.0) -> Array:
+def outlier_frames(
+    total: Array, ok: Array, *, photon: Array | float = 1.0, beside: int = 5, share: float = 0.4, sigmas: float = 8.0
+) -> Array:
     """Single frames much brighter or darker than the frames before and than the frames after.
 
     Parameters
@@ -193,12 +196,14 @@ def outlier_frames(total: Array, ok: Array, *, beside: int = 5, share: float = 0
         Counts of each frame, or counts per monitor.
     ok : bool array, shape (time,)
         Frames to be judged by; the others are known to be bad already.
+    photon : array, shape (time,), or float
+        What one photon is in `total`: 1 for counts, one over the monitor for counts per monitor.
     beside : int
         Frames on each side whose median is compared. A frame that continues
         either side is no outlier, so a lasting step in intensity is none.
     share, sigmas : float
-        An outlier differs from both medians by this share of them, and by so many
-        robust standard deviations of all frames.
+        An outlier differs from both medians by this share of them, and by so many robust standard deviations of
+        all frames, and of the photons' Poisson statistics.
 
     Returns
     -------
@@ -206,7 +211,7 @@ def outlier_frames(total: Array, ok: Array, *, beside: int = 5, share: float = 0
 
     Examples
     --------
-    >>> total = np.array([10.0, 11, 10, 9, 21, 10, 10, 11, 9, 30, 31, 30, 29, 31, 30])
+    >>> total = np.array([200, 220, 200, 180, 420, 200, 200, 220, 180, 600, 620, 600, 580, 620, 600])
     >>> np.flatnonzero(outlier_frames(total, total > 0))
     array([4])
     """
@@ -219,6 +224,9 @@ def outlier_frames(total: Array, ok: Array, *, beside: int = 5, share: float = 0
     before, after = window[: seen.size].copy(), window[beside + 1 :].copy()
     before[0], after[-1] = after[0], before[-1]  # the ends have one side only
     sides = np.stack([np.nanmedian(before, axis=1), np.nanmedian(after, axis=1)])
-    off = np.min(np.abs(seen - sides) / np.maximum(sides, 1e-300), axis=0)
-    found[ok] = (off > share) & (off > sigmas * 1.4826 * np.median(off))
+    apart = np.abs(seen - sides)
+    off = np.min(np.divide(apart, sides, out=np.where(apart > 0, np.inf, 0.0), where=sides > 0), axis=0)
+    one = np.broadcast_to(photon, total.shape)[ok]
+    chance = one * np.sqrt((sides / one + 1) * (1 + MEDIAN_VARIANCE))  # one photon more, where the medians are of few
+    found[ok] = (off > share) & (off > sigmas * 1.4826 * np.median(off)) & np.all(apart > sigmas * chance, axis=0)
     return found

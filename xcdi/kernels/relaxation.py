@@ -14,7 +14,7 @@ from scipy import linalg, optimize, special
 
 from xcdi.backend import Array
 from xcdi.kernels.correlation.normalise import noise_weights, weighted
-from xcdi.kernels.relaxation_models import BOUNDS, MODELS, PER_TIME, Model, heterodyne, stretched, two_exponentials
+from xcdi.kernels.relaxation_models import BOUNDS, MODELS, PER_TIME, Model, heterodyne, stretched, two_exponentials, unconstrained
 
 __all__ = [
     "MODELS",
@@ -40,7 +40,8 @@ class Fit(NamedTuple):
     model : str
         Name in ``MODELS``.
     values, errors : dict of float
-        Parameters and one standard error of each; 0 for what was held. All NaN where there were too few points.
+        Parameters and one standard error of each: 0 for what was held, NaN for what the data do not constrain. All NaN where there
+        were too few points.
     free : tuple of str
         Parameters that were fitted.
     covariance : float64 array, shape (free, free)
@@ -99,7 +100,7 @@ class Stretched(NamedTuple):
     frozen : float
         Part f of the amplitude that never relaxes.
     errors : tuple of float
-        One standard error of each of these, in this order; 0 for what was held.
+        One standard error of each of these, in this order: 0 for what was held, NaN for what the data do not constrain.
     """
 
     rate: float
@@ -134,7 +135,7 @@ def fit(
     covariance : array, shape (delay, delay), optional
         Known beforehand, or from :func:`jackknife.lag_covariance`; goes before `error`.
     replicas : array, shape (tile, delay), optional
-        From :func:`jackknife.leave_out`; errors of parameters are then the jackknife's, to first order.
+        From :func:`jackknife.leave_out`; errors of parameters are then the jackknife's, to first order, and NaN of a single tile.
     samples : array, shape (sample, delay), optional
         From :func:`jackknife.resampled`; the model is fitted to each, and errors are those of the bootstrap.
     held : dict, optional
@@ -186,10 +187,11 @@ def fit(
     response = found.inverse @ whiten
     if replicas is not None:  # to first order, since a replica differs by little from the whole
         away = (replicas[:, known] - replicas[:, known].mean(axis=0)) @ response.T
-        spread = (len(away) - 1) / len(away) * away.T @ away
+        spread = ((len(away) - 1) / len(away) if len(away) > 1 else np.nan) * (away.T @ away)
     if samples is not None:
         again = [_solved(task, one[known], found.best).best for one in samples if np.all(np.isfinite(one[known]))]
         spread = np.atleast_2d(np.cov(np.array(again).T))
+    spread = np.where(found.loose | found.loose[:, None], np.nan, spread)
     return _told(model, form, task, found, spread, exact=sigma is not None)
 
 
@@ -316,6 +318,7 @@ class _Solved(NamedTuple):
     best: Array
     inverse: Array  # of the whitened Jacobian, (free, point)
     misfit: float
+    loose: Array  # which parameters the data do not constrain
 
 
 def _whitening(known: Array, sigma: Array | None, covariance: Array | None) -> Array:
@@ -349,7 +352,8 @@ def _solved(task: _Task, g2: Array, start: Array) -> _Solved:
 
     inside = np.clip(start / scale, low * (1 + 1e-9) + 1e-12, high * (1 - 1e-9))
     found = optimize.least_squares(misfit, inside, bounds=(low, high), x_scale="jac")
-    return _Solved(found.x * scale, np.linalg.pinv(found.jac) * scale[:, None], 2 * float(found.cost))
+    loose = unconstrained(found.jac / scale, task.free, found.x * scale)
+    return _Solved(found.x * scale, np.linalg.pinv(found.jac) * scale[:, None], 2 * float(found.cost), loose)
 
 
 def _ordered(task: _Task, g2: Array, found: _Solved) -> _Solved:

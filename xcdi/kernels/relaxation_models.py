@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from xcdi.backend import Array
 
-__all__ = ["BOUNDS", "MODELS", "PER_TIME", "Model", "heterodyne", "stretched", "two_exponentials"]
+__all__ = ["BOUNDS", "MODELS", "PER_TIME", "Model", "heterodyne", "stretched", "two_exponentials", "unconstrained"]
 
 BOUNDS = {
     "rate": (1e-9, 1e9),
@@ -22,6 +22,8 @@ BOUNDS = {
     "frequency": (0.0, 1e9),
 }
 PER_TIME = ("rate", "slow", "frequency")
+UNKNOWN_AT_END = ("rate", "slow", "exponent")  # a fit that ends at their bounds would have gone on
+NOTHING = 1e-7  # of the largest effect, about what finite differences resolve
 
 
 def stretched(delay: Array, rate: float, exponent: float, contrast: float, baseline: float, frozen: float = 0.0) -> Array:
@@ -91,3 +93,44 @@ MODELS = {
         tuple({"share": share, "frequency": f} for share in (0.3, 0.7) for f in (0.3, 3.0, 10.0)),
     ),
 }
+
+
+def unconstrained(jacobian: Array, names: Sequence[str], values: Array) -> Array:
+    """Which parameters of a fit its data do not tell.
+
+    Parameters
+    ----------
+    jacobian : array, shape (point, parameter)
+        Change of the curve, over its noise, with each parameter, where the fit ended.
+    names : sequence of str
+        Of the parameters, in ``BOUNDS``.
+    values : array, shape (parameter,)
+
+    Returns
+    -------
+    bool array, shape (parameter,)
+        True where the curve does not change with the parameter, or others undo any change of it, or a rate or exponent ended at a bound.
+
+    Notes
+    -----
+    A decay that is over before the first delay leaves the curve flat: rate, exponent and contrast may then be anything, and their
+    columns of zeros would be taken for errors of zero.
+
+    Examples
+    --------
+    >>> flat = np.array([[1e-30, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> unconstrained(flat, ["rate", "baseline"], np.array([70.0, 1.0]))
+    array([ True, False])
+    """
+    relative = jacobian * [value if name in PER_TIME and value > 0 else 1.0 for name, value in zip(names, values, strict=True)]
+    size = np.linalg.norm(relative, axis=0)
+    loose = size <= NOTHING * size.max(initial=0.0)
+    seen = np.flatnonzero(~loose)
+    if seen.size:
+        _, strength, way = np.linalg.svd(relative[:, seen] / size[seen], full_matrices=False)
+        undone = np.abs(way[strength < NOTHING * strength[0]])
+        loose[seen] |= np.any(undone > NOTHING**0.5, axis=0)
+    for at, (name, value) in enumerate(zip(names, values, strict=True)):
+        low, high = BOUNDS[name]
+        loose[at] |= name in UNKNOWN_AT_END and not low * 1.001 < value < high * 0.999
+    return loose

@@ -14,6 +14,8 @@ from xcdi.plot import reading, style
 __all__ = ["LOOK", "evenly", "fitted", "g2", "in_units", "intensity", "log_spaced", "overview", "positive_range", "region_name"]
 __all__ += ["two_time"]
 
+LONGEST = 1500  # steps of time that a matrix of few frames is drawn on
+
 LOOK = style.Look("$C(t_1, t_2)$", "viridis", kind="range")
 
 
@@ -71,7 +73,7 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
     ----------
     correlation : Dataset
         CORRELATION with `g2` (region, delay) and `delay`; `g2_error` gives bars; `rate`, `exponent`, `fit_contrast` and
-        `baseline` (region) give the line. A fit that is not finite is not drawn.
+        `baseline` (region) give the line. A fit that is not finite is not drawn, nor one without finite errors of rate and contrast.
     ax : Axes, optional
 
     Returns
@@ -118,6 +120,7 @@ def intensity(correlation: xr.Dataset, ax: Axes | None = None, *, events: xr.Dat
     if events is not None:
         style.event_ticks(ax, reading.shown(events, "time").values, reading.genuine(events))
     ax.set(xlabel=in_units(correlation, "time"), ylabel="counts per pixel", xlim=style.edges(_seconds(correlation)))
+    ax.locator_params(axis="x", nbins=5)
     if trace.sizes["region"] > 1:
         ax.legend(loc="best")
     return ax
@@ -145,9 +148,14 @@ def _seconds(correlation: xr.Dataset) -> np.ndarray:
 
 
 def evenly(matrix: np.ndarray, seconds: np.ndarray) -> xr.DataArray:
-    """A copy of the matrix on even steps of time; a frame that is missing leaves a gap and shifts nothing."""
+    """A copy of the matrix on even steps of time; a frame that is missing leaves a gap and shifts nothing.
+
+    Where pauses make that much longer than the matrix, steps are those of several frames, the first of which is shown.
+    """
     step = float(np.median(np.diff(seconds))) if seconds.size > 1 else 1.0
-    slot = np.rint((seconds - seconds[:1]) / step).astype(int)
+    step *= max(1, int(np.ceil((np.ptp(seconds) / step + 1) / max(2 * seconds.size, LONGEST))))
+    slot, first = np.unique(np.rint((seconds - seconds[:1]) / step).astype(int), return_index=True)
+    matrix = matrix if first.size == len(matrix) else matrix[np.ix_(first, first)]
     even = np.full((slot[-1] + 1, slot[-1] + 1), np.nan)
     even[np.ix_(slot, slot)] = matrix
     place = seconds[0] + step * np.arange(len(even))
@@ -191,23 +199,32 @@ def region_name(correlation: xr.Dataset, region: int) -> str:
 
 
 def fitted(correlation: xr.Dataset, delay: np.ndarray, region: int) -> np.ndarray | None:
-    """The fitted curve, or None if there is no finite fit."""
+    """The fitted curve, or None if there is no finite fit, or one whose rate or contrast the data do not constrain."""
     numbers = [reading.value(correlation, name, region) for name in ("rate", "exponent", "fit_contrast", "baseline")]
-    if any(number is None for number in numbers):
+    if any(number is None for number in numbers) or not all(_constrained(correlation, name, region) for name in ("rate", "fit_contrast")):
         return None
     rate, exponent, contrast, baseline = (float(number) for number in numbers if number is not None)
     return baseline + contrast * np.exp(-2 * (rate * delay) ** exponent)
 
 
 def _fit_text(correlation: xr.Dataset, region: int) -> str:
-    """The fitted rate and exponent with their errors."""
+    """The fitted rate and exponent with their errors; without what the data do not constrain."""
     texts = []
     per = " frame$^{-1}$" if in_units(correlation, "") == " (frames)" else " s$^{-1}$"
     for name, symbol, unit in (("rate", r"\Gamma", per), ("exponent", r"\gamma", "")):
+        if not _constrained(correlation, name, region):
+            continue
         found = reading.value(correlation, name, region)
         error = reading.value(correlation, f"{name}_error", region)
+        if found is not None and error is not None and error < 1e-9 * abs(found):
+            error = None  # of rounding alone
         texts.append(f"${symbol}$ = {reading.number(found if found is not None else np.nan, error)}{unit}")
     return ", ".join(texts)
+
+
+def _constrained(correlation: xr.Dataset, name: str, region: int) -> bool:
+    """False if the error of a fitted number is there and not finite."""
+    return f"{name}_error" not in correlation.variables or reading.value(correlation, f"{name}_error", region) is not None
 
 
 def log_spaced(delay: np.ndarray, per_decade: int = 20) -> np.ndarray:

@@ -18,6 +18,7 @@ __all__ = ["aged", "chi", "page", "rates", "traces", "visibility"]
 
 GREY, LIGHT = "0.45", "0.65"
 AGES = "plasma"
+FLAT = 1e-6  # range of a trace that shows nothing but rounding
 
 
 @style.paper()
@@ -86,8 +87,8 @@ def chi(found: xr.Dataset, ax: Axes | None = None, *, region: int = 0) -> Axes:
     ax.errorbar(lag, value, error, color=style.grain_colour(region + 1), label=r"$\chi(\tau)$", **shape)
     ax.set(xscale="log", xlabel=plain.in_units(found, r"lag $\tau$", "lag"), ylabel=r"$\mathrm{Var}_t\,[c_I(t, \tau)]$")
     ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
-    top = max(ax.get_ylim()[1], 0.0)
-    ax.set_ylim(top=1.3 * top)
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, -(FLAT**2)) if high - low < FLAT**2 else low, 1.3 * max(high, FLAT**2))
     ax.legend(loc="upper left", ncols=2, handletextpad=0.4)
     return ax
 
@@ -118,7 +119,7 @@ def traces(found: xr.Dataset, *, region: int = 0, events: xr.Dataset | None = No
 
 @style.paper()
 def rates(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
-    r"""Relaxation time :math:`1/\Gamma` of every region against its q, on logarithmic axes; a fit that failed is left out.
+    r"""Relaxation time :math:`1/\Gamma` of every region against its q, on logarithmic axes; without fits whose error is not known.
 
     Parameters
     ----------
@@ -128,8 +129,8 @@ def rates(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
     """
     ax = style.own_axes(ax)
     q, rate, error = (reading.shown(correlation, name).values.astype(float) for name in ("q", "rate", "rate_error"))
-    known = np.isfinite(rate) & (rate > 0) & (q > 0)
-    tau, bar = 1 / rate[known], np.where(np.isfinite(error[known]), error[known], 0.0) / rate[known] ** 2
+    known = np.isfinite(rate) & (rate > 0) & (q > 0) & np.isfinite(error)
+    tau, bar = 1 / rate[known], error[known] / rate[known] ** 2
     lower = np.minimum(bar, 0.9 * tau)  # an error as large as the value has no lower end on a logarithm
     for at, (place, time, down, up) in enumerate(zip(q[known], tau, lower, bar, strict=True)):
         colour = style.grain_colour(int(np.flatnonzero(known)[at]) + 1)
@@ -210,7 +211,8 @@ def _trace(ax: Axes, found: xr.Dataset, region: int, k: int) -> None:
         mean = float(trace[known].mean())
         ax.axhline(mean, color="black", lw=0.8, ls=(0, (4, 3)))
         low, high = np.quantile(trace[known], [0.002, 0.998])
-        ax.set_ylim(low - 0.12 * (high - low), high + 0.32 * (high - low))
+        height = max(high - low, FLAT)
+        ax.set_ylim(low - 0.12 * height, high + 0.32 * height)
         if "trace_noise" in found:
             noise, beside = float(max(found["trace_noise"].values[region, k], 0.0)) ** 0.5, time[-1] + 0.012 * (time[-1] - time[0])
             ax.errorbar([beside], [mean], [noise], color=GREY, capsize=2.5, lw=1.1, clip_on=False)

@@ -29,6 +29,7 @@ NORMALISATIONS = ("N1", "N2", "N3", "N4", "N5")
 FROM_EXACT_SUMS = ("N1", "N4", "N5")  # the others divide each count by an envelope that only the whole scan knows
 FINAL_AT_ONCE = ("N1", "N4")
 NOT_ERGODIC = "the pixels' time means hold a frozen speckle pattern, which N2 divides away; use N4 or N5"
+PLACE_BYTES = 4800  # of each place in time without a frame, in sums over a hundred tiles
 FROZEN = 0.1  # share of the contrast that may be frozen before N2 is wrong by more than it is worth
 
 
@@ -136,7 +137,7 @@ class TwoTime:
         start = self if self.pieces else self.begun(block)
         piece = take(block, start.known, workers=self.workers)
         grown = replace(start, attrs=dict(block.attrs), pieces=(*self.pieces, piece))
-        grown._check_memory(int(block.attrs.get("frames_expected", 0)))
+        grown._check_memory(expected=int(block.attrs.get("frames_expected", 0)))
         return grown.correlated()
 
     def result(self) -> xr.Dataset:
@@ -165,6 +166,7 @@ class TwoTime:
         mean = pixel_sums(of_pixels(photons, np.ones_like(keep), ok)) / int(ok.sum())
         time = np.concatenate([piece.time for piece in self.pieces])
         slot, step = one_time.slots(time, (self.attrs or {}).get("frame_time_s"))
+        self._check_memory(places=int(slot[-1]) + 1)
         return Seen(photons, keep, ok, time, slot, step, self._envelope(mean, keep))
 
     def correlated(self, *, whole: bool = False) -> Self:
@@ -259,10 +261,10 @@ class TwoTime:
             level[here] = normalise.noise_levels(envelope[here], crossover=self.crossover)
         return level
 
-    def _check_memory(self, expected: int) -> None:
+    def _check_memory(self, expected: int = 0, places: int = 0) -> None:
         frames, count = max(self.frames, expected), self.count
         events = sum(piece.photons.pixel.size for piece in self.pieces) / max(self.frames, 1)
-        need = frames**2 * ((12 if self.growing else 8) * count + 8) + 12 * events * frames
+        need = frames**2 * ((12 if self.growing else 8) * count + 8) + 12 * events * frames + PLACE_BYTES * max(places - frames, 0)
         have = self.memory_bytes or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if need > have:
             raise XcdiError(
@@ -295,8 +297,10 @@ class TwoTime:
             c = form(normalise.sums(n, weights, out))
         else:
             out[...] = c = self._weighted(to_dense(n), weights)
-        tile = one_time.tiles_of(n, self.known.y[here], self.known.x[here], seen.envelope[here])
-        how: dict[str, Any] = {"relative": self.normalisation == "N4", "threads": self.workers}
+        y, x = self.known.y[here], self.known.x[here]
+        width = one_time.speckle_width(n, y, x, seen.envelope[here])
+        tile = regions.tiles(y, x, speckle_px=width)
+        how: dict[str, Any] = {"relative": self.normalisation == "N4", "speckle_px": width, "threads": self.workers}
         found = one_time.of_region(c, n, weights, tile, seen.slot, seen.step, **how)
         return found | {"mean": np.where(seen.ok, n.totals / n.pixels, np.nan)}
 

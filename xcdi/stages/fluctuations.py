@@ -11,10 +11,10 @@ from xcdi.backend import Array
 from xcdi.errors import SchemaError
 from xcdi.kernels import regions, relaxation
 from xcdi.kernels.correlation import fluctuations as kernel
-from xcdi.kernels.correlation import speckles, traces, visibility
+from xcdi.kernels.correlation import speckles, visibility
 from xcdi.kernels.correlation.normalise import Weights, noise_weights
 from xcdi.kernels.correlation.photons import Photons, from_dense, on_slots
-from xcdi.stages.one_time import on_places, slots
+from xcdi.stages.one_time import slots
 
 __all__ = ["fluctuations", "speckle_statistics"]
 
@@ -76,10 +76,10 @@ def fluctuations(correlation: xr.Dataset, *, crossover: float = CROSSOVER, seed:
     count = int(correlation.region_of_pixel.max())
     found = []
     for k in range(1, count + 1):
-        c = on_places(on_places(correlation.two_time.to_numpy()[k - 1], slot, np.nan).T, slot, np.nan).T
+        trace = _traces(correlation.two_time.to_numpy()[k - 1], shown, slot)
         region, contrast = _region(correlation, k, slot, crossover), float(correlation.contrast[k - 1])
         unit = contrast if correlation.attrs.get("normalisation") == "N4" else 1.0
-        found.append({"trace": traces.traces(c, shown), **_of_region(region, contrast, unit, lags, shown, seed)})
+        found.append({"trace": trace, **_of_region(region, contrast, unit, lags, shown, seed)})
     one = {"units": "1"}
     shapes = {"trace": ("trace_lag", "time"), "memory": ("trace_lag", "shift"), "trace_noise": ("trace_lag",), "speckles": ()}
     variables = {name: (("region", *shapes.get(name, ("lag",))), np.stack([part[name] for part in found]), one) for name in found[0]}
@@ -87,6 +87,18 @@ def fluctuations(correlation: xr.Dataset, *, crossover: float = CROSSOVER, seed:
     start = float(correlation.time[0])
     coords = {name: (name, step * values + (start if name == "time" else 0.0), {"units": "s"}) for name, values in axes.items()}
     return xr.Dataset(variables, coords).assign_attrs(halving_seed=seed, normalisation=correlation.attrs.get("normalisation", ""))
+
+
+def _traces(c: Array, lags: Array, slot: Array) -> Array:
+    """:func:`xcdi.kernels.correlation.traces.traces` of frames at the places `slot` of a longer time axis, (lag, place)."""
+    frame = np.full(int(slot[-1]) + 1, -1)
+    frame[slot] = np.arange(slot.size)
+    found = np.full((len(lags), frame.size), np.nan)
+    for row, lag in zip(found, lags.tolist(), strict=True):
+        first = slot[slot + lag < frame.size]
+        first = first[frame[first + lag] >= 0]
+        row[first] = c[frame[first], frame[first + lag]] - 1
+    return found
 
 
 def _of_region(region: _Region, contrast: float, unit: float, lags: Array, shown: Array, seed: int) -> dict[str, Array]:
@@ -151,7 +163,7 @@ def speckle_statistics(correlation: xr.Dataset) -> xr.Dataset:
         dims = ("region", "exposure") if name in wide else ("region",)
         variables[name] = (dims, np.array([part[name] for part in found]), {"units": "px" if name.startswith("speckle") else "1"})
     made = xr.Dataset(variables, {"exposure": ("exposure", exposure, {"units": "s"})})
-    if {"rate", "exponent", "fit_contrast"} <= set(correlation.variables):
+    if {"rate", "rate_error", "exponent"} <= set(correlation.variables) and np.isfinite(correlation.rate_error).all():
         laws = zip(*(correlation[name].to_numpy() for name in ("rate", "exponent")), made.contrast_lags.to_numpy(), strict=True)
         expected = np.array([visibility.speckle_visibility(exposure - step, *law) for law in laws])  # a frame is an instant of the fit
         made["visibility_expected"] = (("region", "exposure"), expected, {"units": "1"})

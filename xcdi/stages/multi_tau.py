@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
@@ -19,12 +18,15 @@ from xcdi.kernels.correlation.pyramid import Pyramid
 from xcdi.schema import require
 from xcdi.stages import one_time
 from xcdi.stages.regions import labelled
+from xcdi.stages.time_axis import Axis
 from xcdi.stages.trust import Pixels, Taken, good_frames, good_pixels, of_pixels, pixels_of, take
 
 __all__ = ["NORMALISATIONS", "Judged", "MultiTau"]
 
 NORMALISATIONS = ("N1", "N4")
 AGES = 256  # columns of the age-lag map at most
+CHANNEL_BYTES, TILE_BYTES, SHARED_BYTES = 44, 4, 32  # per frame: of a region per channel and tile, of all regions per channel; measured
+UNKNOWN = Axis(1.0)
 NOTHING = Photons(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.uint8), 0)
 
 
@@ -80,6 +82,8 @@ class MultiTau:
         Threads that decode. No bit depends on them.
     judged : Judged, optional
         From :meth:`judge` of a first pass.
+    memory_bytes : int, optional
+        What it may take in memory, the result included; by default without a bound.
 
     Notes
     -----
@@ -87,7 +91,7 @@ class MultiTau:
     tells by itself (data missing, ``frame_ok``, counts that cannot be trusted) is
     left out at once; hot and dead pixels are those of the first block, which should hold
     some hundred frames. What only the whole scan tells, as a pixel that turns hot or a single frame
-    of another brightness, is found at the end: :meth:`result` then warns, and is ``provisional``.
+    of another brightness, is found at the end: :meth:`result` then has a ``warning``, and is ``provisional``.
     A second pass with :meth:`judge` of the first leaves it out.
     """
 
@@ -97,10 +101,12 @@ class MultiTau:
     frame_time_s: float | None = None
     workers: int = 1
     judged: Judged | None = None
+    memory_bytes: int | None = None
     known: _Known | None = None
     attrs: dict[str, Any] = field(default_factory=dict)
     pyramids: tuple[Pyramid, ...] = ()
     seen: tuple[_Seen, ...] = ()
+    axis: Axis = UNKNOWN
     pixel_total: Array | None = None
 
     def __post_init__(self) -> None:
@@ -126,13 +132,15 @@ class MultiTau:
         Raises
         ------
         XcdiError
-            If a region has no pixel left, counts are no integers, or times do not rise.
+            If a region has no pixel left, counts are no integers, times do not rise evenly, or the levels would not fit in memory.
         """
         require(block, "stored" if "stored" in block else "counts", "time", "valid")
         pixels = self.known.pixels if self.known else self._pixels(block)
         taken = take(block, pixels, workers=self.workers)
         start = self if self.known else self._begun(block, pixels, taken)
-        slot, gaps = start._slots(taken.time)
+        expected = int(block.attrs.get("frames_expected") or 0)
+        slot, gaps, axis = start.axis.placed(taken.time, expected)
+        start._check_memory(max(expected, axis.slot + 1))
         ok = taken.ok & start._judged_ok(slot.size)
         grown = []
         for total, order in zip(start.pyramids, start._order, strict=True):
@@ -144,6 +152,7 @@ class MultiTau:
             attrs=dict(block.attrs),
             pyramids=tuple(grown),
             seen=_compacted((*start.seen, piece)),
+            axis=axis,
             pixel_total=sums if start.pixel_total is None else start.pixel_total + sums,
         )
 
@@ -179,19 +188,18 @@ class MultiTau:
         slot = np.concatenate([part.slot for part in self.seen])
         parts = [_of_region(p, slot, self.known.step, relative=self.normalisation == "N4") for p in self.pyramids]
         late = self._late(found)
-        if late:
-            warnings.warn(f"{late}; a second pass can leave that out", stacklevel=2)
         data = _dataset(parts, self.pyramids[0], time, found.ok, self.known.step)
         keep, pixels = self.known.keep, self.known.pixels
         places = {"region_of_pixel": pixels.region[keep], "pixel_y": pixels.y[keep], "pixel_x": pixels.x[keep]}
         return data.assign({name: ("pixel", values, {"units": ""}) for name, values in places.items()}).assign_attrs(
             self.attrs,
             normalisation=self.normalisation,
+            g2_convention="ratio of sums",
             contrast=float(data.contrast[0]),
             bad_frames=np.flatnonzero(~found.ok).tolist(),
             dropped_pixels=int(np.sum(~keep)),
             provisional=bool(late),
-            **({"warning": late} if late else {}),
+            **({"warning": f"{late}; a second pass can leave that out"} if late else {}),
         )
 
     def found_late(self) -> str:
@@ -225,7 +233,7 @@ class MultiTau:
             order.append(here[by_tile])
             pyramids.append(Pyramid(tile[by_tile], self.channels))
         step = self.judged.step if self.judged else _step(taken.time, self.frame_time_s, block.attrs.get("frame_time_s"))
-        return replace(self, known=_Known(pixels, keep, tuple(order), step), pyramids=tuple(pyramids))
+        return replace(self, known=_Known(pixels, keep, tuple(order), step), axis=Axis(step), pyramids=tuple(pyramids))
 
     def _judged_ok(self, frames: int) -> Array:
         if self.judged is None:
@@ -235,18 +243,17 @@ class MultiTau:
             raise XcdiError(f"the first pass saw {self.judged.ok.size} frames, and there are {self.frames + frames}; expected the same")
         return ok
 
-    def _slots(self, time: Array) -> tuple[Array, Array]:
-        """Places of new frames on the regular time axis, and how many frames are missing before each."""
-        step = self.known.step if self.known else 1.0
-        before = self.seen[-1].taken.time[-1:] if self.seen else np.zeros(0)
-        last = int(self.seen[-1].slot[-1]) if self.seen else 0
-        rise = np.diff(np.concatenate([before, time]))
-        if np.any(rise <= 0):
-            at = int(np.argmax(rise <= 0))
-            raise XcdiError(f"frame {self.frames + at + (not self.seen)} does not come after the frame before it; expected rising times")
-        steps = np.maximum(np.round(rise / step), 1).astype(int)
-        steps = steps if self.seen else np.concatenate([np.zeros(min(time.size, 1), int), steps])
-        return last + np.cumsum(steps), np.maximum(steps - 1, 0)
+    def _check_memory(self, frames: int) -> None:
+        """Refuse what would not fit, before the levels grow."""
+        if self.memory_bytes is None:
+            return
+        tiles = sum(int(p.tile.max(initial=0)) + 1 for p in self.pyramids)
+        need = frames * (self.channels * (SHARED_BYTES + CHANNEL_BYTES * len(self.pyramids)) + TILE_BYTES * tiles)
+        if need > self.memory_bytes:
+            raise XcdiError(
+                f"the levels of {frames} frames in {len(self.pyramids)} regions with {self.channels} channels take {need / 1e9:.3g} GB, "
+                f"and there are {self.memory_bytes / 1e9:.3g} GB; take fewer regions, or channels"
+            )
 
     def _frame_totals(self) -> Array:
         """Photons of each frame in the pixels that are kept."""
@@ -268,7 +275,10 @@ def _step(time: Array, given: float | None, frame_time: float | None) -> float:
     if given is not None:
         return given
     if time.size > 1:
-        return float(np.median(np.diff(time)))
+        gaps = np.diff(time)
+        pauses = np.flatnonzero(gaps > one_time.LONG * np.median(gaps))
+        first = time[: pauses[0] + 1] if pauses.size else time
+        return one_time.slots(first, None)[1] if first.size > 1 else float(np.median(gaps))
     if frame_time is None:
         raise XcdiError("one frame does not tell the time between frames; give frame_time_s, or begin with a block of more frames")
     return float(frame_time)
@@ -303,18 +313,23 @@ def _compacted(seen: tuple[_Seen, ...]) -> tuple[_Seen, ...]:
 def _of_region(p: Pyramid, slot: Array, step: float, *, relative: bool) -> dict[str, Any]:
     """One-time correlation of one region as ratio of sums, its errors and relaxation, and its two-time correlation."""
     g2, replicas = views.ratio_of_sums(p), views.replicas(p)
-    height = float(np.mean(replicas[:, 0])) - 1
     error = jackknife.one_time_error(replicas, _inverse(views.expected_pairs(p)))
     values, grid = views.two_time(p), views.age_lag_map(p, _age_edges(p))
-    symmetric = views.symmetric(p)
+    symmetric, contrast, variance = views.symmetric(p), replicas[:, 0] - 1, None
     if relative:
-        g2, symmetric, values, grid = (1 + (a - 1) / height for a in (g2, symmetric, values, grid))
-        error = one_time.relative_error(replicas, error, replicas[:, 0] - 1)
-        replicas = one_time.in_contrast(replicas, replicas[:, 0] - 1)
+        variance, size = g2[0] - 1 if g2[0] > 1 else np.nan, p.tile.size
+        for a in (g2, symmetric, grid):  # the variance, as of pairs of pixels, is free of the mean's own noise; covariances are not
+            a[0], a[1:] = 1 + (a[0] - 1) / variance, 1 + (a[1:] - 1) * size / (size - 1) / variance
+        values = 1 + (values - 1) * size / (size - 1) / variance
+        error = one_time.relative_error(replicas, error, contrast)
+        replicas = one_time.in_contrast(replicas, contrast)
+    itself, weight = views.diagonal(p, variance)
+    values[: p.frames], known = itself, np.isfinite(itself)
+    g2[0] = np.average(itself[known], weights=weight[known]) if known.any() else np.nan
     fit = relaxation.fit_stretched(step * views.delays(p)[1:], g2[1:], error[1:], replicas=replicas[:, 1:])
     mean = p.frame_totals()[slot] / p.tile.size
     found = {"g2": g2, "g2_symmetric": symmetric, "g2_error": error, "two_time_multi_tau": values, "age_lag": grid.T}
-    return {**found, "fit": fit, "contrast": height, "mean_count": mean}
+    return {**found, "fit": fit, "contrast": float(np.mean(contrast)), "mean_count": mean}
 
 
 def _inverse(a: Array) -> Array:

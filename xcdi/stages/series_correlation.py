@@ -176,12 +176,23 @@ def series(scan: xr.Dataset, how: Correlating, *, device: str = "cpu", workers: 
 
 def _multi_tau(scan: xr.Dataset, how: Correlating, workers: int) -> xr.Dataset:
     """The correlation on levels; again where bad pixels or frames were found only after they had been counted."""
-    start = MultiTau(_region([scan], how), normalisation=how.normalisation, channels=how.channels, workers=workers)
+    scan = scan.assign_attrs(frames_expected=scan.sizes["frame"])
+    start = _empty_levels(_region([scan], how), how, workers)
     total = _levels(scan, start)
     first, judged = total, total.judge()
     if total.found_late():
         total = _levels(scan, replace(start, judged=judged))
     return placed(total.result(), scan).assign_attrs(provisional=False, passes=1 if total is first else 2)
+
+
+def _empty_levels(region: Array, how: Correlating, workers: int) -> MultiTau:
+    memory = _memory(how)
+    return MultiTau(region, normalisation=how.normalisation, channels=how.channels, workers=workers, memory_bytes=memory)
+
+
+def _memory(how: Correlating) -> int | None:
+    """Most that it may take, in bytes; None: what the machine has."""
+    return None if how.memory_gb is None else int(how.memory_gb * 1e9)
 
 
 def _levels(scan: xr.Dataset, total: MultiTau) -> MultiTau:
@@ -257,7 +268,7 @@ def _levels_folded(blocks: Iterable[xr.Dataset], how: Correlating, workers: int)
     total: MultiTau | None = None
     for block in opened_by(blocks, FIRST):
         if total is None:
-            total = MultiTau(_region([block], how), normalisation=how.normalisation, channels=how.channels, workers=workers)
+            total = _empty_levels(_region([block], how), how, workers)
         total = total.add(_needed(block))
         yield Fold(total, block)
 
@@ -277,7 +288,7 @@ def _rules(region: Array, how: Correlating, **options: Any) -> TwoTime:
         smoothing_px=how.smoothing_px,
         crossover=how.crossover,
         reference_frames=how.reference_frames,
-        memory_bytes=None if how.memory_gb is None else int(how.memory_gb * 1e9),
+        memory_bytes=_memory(how),
         **options,
     )
 

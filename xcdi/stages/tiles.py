@@ -192,7 +192,7 @@ def tiled(
         tile=tile,
         dtype=np.dtype(max(np.min_scalar_type(bound), np.dtype("u2"))).newbyteorder("<").str,
         bits=bound.bit_length(),
-        origin=_fingerprint(series, tile),
+        origin=_fingerprint(series),
     )
     tables = _reduced(series, store, plan, pairings, workers, progress)
     store.finish(_frames(series, known))
@@ -272,9 +272,9 @@ def _products(operands: list[tuple[int, Photons, Photons | None]]) -> Array:
     return np.asarray(total)
 
 
-def _fingerprint(series: Series, tile: int) -> str:
-    """Name of the photons, their weights and their tiles: other tiles are of no use."""
-    found = blake2b(f"{tile} {series.normalisation == 'N5'}".encode(), digest_size=16)
+def _fingerprint(series: Series) -> str:
+    """Name of the photons and their weights: tiles of others are of no use."""
+    found = blake2b(f"{series.normalisation == 'N5'}".encode(), digest_size=16)
     for region in series.regions:
         for array in (region.photons.start, region.photons.pixel, region.photons.count, region.level):
             found.update(np.ascontiguousarray(array).data)
@@ -289,9 +289,10 @@ def _check_memory(series: Series, tile: int, ages: int, workers: int, memory_byt
     need = photons + computing + count * lags * (80 * ages + 2000)
     have = memory_bytes or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > have:
+        advice = [*["fewer workers"] * (workers > 1), *["fewer regions (q_edges)"] * (count > 1), "a smaller box"]
         raise XcdiError(
-            f"tiles of {tile} frames of {series.time.size}, in {count} regions and {ages} ages, by {workers} workers, take "
-            f"{need / 1e9:.1f} GB, and there are {have / 1e9:.1f} GB; take smaller tiles, fewer ages or workers"
+            f"tiles of {tile} frames of {series.time.size}, in {count} regions, by {workers} workers, take {need / 1e9:.3g} GB, "
+            f"and there are {have / 1e9:.3g} GB; take {', '.join(advice)}, or a larger memory_gb"
         )
 
 
@@ -340,6 +341,7 @@ def _dataset(series: Series, known: list[Levels], pairings: list[Pairing], table
     names = [name for name in parts[0] if name not in ("fit", "delay")]
     centre = [0.5 * (a + b - 1) for a, b in pairwise(lags.tolist())]
     seconds = {"units": "s"}
+    notes = {"contrast": float(parts[0]["contrast"]), "g2_convention": "ratio of sums", "provisional": False}
     return xr.Dataset(
         {name: (dims.get(name, ("region", "delay")), np.stack([p[name] for p in parts]), {"units": "1"}) for name in names}
         | one_time.fits(parts)
@@ -348,8 +350,8 @@ def _dataset(series: Series, known: list[Levels], pairings: list[Pairing], table
         coords={
             "time": ("time", series.time, seconds),
             "delay": ("delay", series.step * np.arange(pairings[0].lags), seconds),
-            "age": ("age", series.step * 0.5 * (edges[:-1] + edges[1:]), seconds),
+            "age": ("age", series.time[0] + series.step * 0.5 * (edges[:-1] + edges[1:] - 1), seconds),
             "lag": ("lag", series.step * np.array(centre), seconds),
         },
-        attrs={**series.attrs, "normalisation": series.normalisation, "g2_convention": "ratio of sums", "provisional": False},
+        attrs={**series.attrs, "normalisation": series.normalisation, **notes},
     )

@@ -16,6 +16,7 @@ from xcdi.kernels.correlation.products import EXACT_DOUBLE
 
 __all__ = ["Pixels", "Taken", "good_frames", "good_pixels", "image", "of_pixels", "pixels_of", "take"]
 
+SURE = 20  # photons of a usual frame from which one without any is bad: by chance that is one in 5e8
 HOLED = 0.05  # share of a frame's pixels without data from which on the frame is bad, not the pixels
 
 
@@ -92,7 +93,7 @@ def take(block: xr.Dataset, pixels: Pixels, *, workers: int = 1) -> Taken:
     Raises
     ------
     XcdiError
-        If counts are negative or no whole numbers.
+        If counts are negative or no whole numbers, or what is stored are other frames than the scan's.
     """
     photons, missing, holes = _stored(block, pixels, workers) if "stored" in block else _dense(block, pixels)
     ok = ~missing & (block.frame_ok.to_numpy() if "frame_ok" in block else True)
@@ -120,6 +121,7 @@ def _small(photons: Photons) -> Photons:
 def _stored(block: xr.Dataset, pixels: Pixels, workers: int) -> tuple[Photons, Array, Array]:
     """Photons out of what is on disk, the frames without data, and the pixels without data in others."""
     frames = block.stored.to_numpy()
+    _check_stored(frames, pixels.place.shape)
     photons, read = gathered(frames, pixels.place, pixels.y.size, threads=workers)
     kinds = [stored.dtype for stored in frames if stored is not None][:1]
     absent = photons.count == _as_unsigned(block.attrs.get("sentinel"), kinds)
@@ -130,6 +132,20 @@ def _stored(block: xr.Dataset, pixels: Pixels, workers: int) -> tuple[Photons, A
     holes = np.zeros(pixels.y.size, bool)
     holes[photons.pixel[absent & ~missing[frame]]] = True
     return without(photons, absent), missing, holes
+
+
+def _check_stored(frames: Array, shape: tuple[int, ...]) -> None:
+    """Refuse what was stored of other pixels than the scan's, or is no frame."""
+    for at, frame in enumerate(frames):
+        if frame is not None and not hasattr(frame, "write"):
+            raise XcdiError(
+                f"frame {at} of `stored` is of type {type(frame).__name__}, expected a frame as on disk, or None; drop `stored`"
+            )
+        there = shape if frame is None else tuple(getattr(frame, "shape", shape))
+        if there != shape:
+            raise XcdiError(
+                f"the frames on disk are {there} pixels and the scan was cut to {shape}; drop `stored`, or cut the regions instead"
+            )
 
 
 def _as_unsigned(sentinel: int | None, kinds: list[np.dtype]) -> int:
@@ -144,7 +160,7 @@ def _dense(block: xr.Dataset, pixels: Pixels) -> tuple[Photons, Array, Array]:
     y, x = pixels.y, pixels.x
     window = block.counts.isel(y=slice(int(y.min()), int(y.max()) + 1), x=slice(int(x.min()), int(x.max()) + 1))
     values = window.to_numpy()[:, y - y.min(), x - x.min()]
-    absent = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+    absent = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
     if values.dtype.kind == "f":
         values = np.where(absent, 0, values)
         if not np.array_equal(values, np.round(values)):
@@ -181,7 +197,9 @@ def good_pixels(total: Array, taken: tuple[Taken, ...], pixels: Pixels) -> Array
 
 
 def good_frames(total: Array, taken: tuple[Taken, ...]) -> Array:
-    """Frames that are whole, saw photons, and are no single outliers in brightness.
+    """Frames that are whole, are not dark where others are bright, and are no single outliers in brightness.
+
+    Where a frame has so few photons that one without any is no surprise, such a frame is good, and weighs nothing.
 
     Parameters
     ----------
@@ -194,14 +212,15 @@ def good_frames(total: Array, taken: tuple[Taken, ...]) -> Array:
     XcdiError
         If there is none.
     """
-    ok = np.concatenate([part.ok for part in taken]) & (total > 0)
+    ok, seen = np.concatenate([part.ok for part in taken]), total > 0
+    if not np.any(ok & seen):
+        raise XcdiError(f"none of {ok.size} frames has a trustworthy count in the regions; check the mask, the box and the shutter")
+    if np.median(total[ok & seen]) >= SURE:
+        ok = ok & seen
     monitor = np.concatenate([part.monitor for part in taken])
     usable = np.isfinite(monitor) & (monitor > 0)
-    per_flux = total / np.where(usable, monitor, 1.0) if np.all(usable[ok]) else total
-    ok = ok & ~regions.outlier_frames(per_flux, ok)
-    if not ok.any():
-        raise XcdiError(f"none of {ok.size} frames has a trustworthy count in the regions; check the mask, the box and the shutter")
-    return ok
+    photon = 1 / np.where(usable, monitor, 1.0) if np.all(usable[ok]) else np.ones(total.shape)
+    return ok & ~regions.outlier_frames(total * photon, ok, photon=photon)
 
 
 def of_pixels(photons: Photons, here: Array, keep: Array | None = None) -> Photons:

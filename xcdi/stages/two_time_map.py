@@ -21,6 +21,7 @@ FEWEST = 8  # frames
 SYMMETRIC = 1e-5  # difference of an element and its mirror image that rounding may leave
 BLOCKS = 10  # of each diagonal, left out one after the other for errors
 LEAST_PAIRS = 20  # of frames, for the variance of a trace
+STANDS_OUT = 3  # errors
 TRACE_LAGS = (1, 3, 10, 30, 100, 300, 1000, 3000)
 NOISE = (
     "without pixels only the noise that is new in every frame can be taken off (differences of neighbours along a diagonal); "
@@ -57,6 +58,7 @@ def from_matrix(c: Array, *, frame_time_s: float | None = None, pixels: int | No
     Notes
     -----
     Errors come from leaving out one tenth of each diagonal after the other: they are of the scatter over age, noise and ageing alike.
+    None is less than the rounding of the values leaves, that of `chi` its square.
 
     Examples
     --------
@@ -65,7 +67,7 @@ def from_matrix(c: Array, *, frame_time_s: float | None = None, pixels: int | No
     >>> round(float(found.g2[0, 1]) - 1, 4), found.time.attrs["units"]
     (0.1637, 'frame')
     """
-    known = _checked(np.asarray(c))
+    known, rounding = _checked(np.asarray(c)), _rounding(np.asarray(c))
     if frame_time_s is not None and not frame_time_s > 0:
         raise XcdiError(f"a frame time of {frame_time_s:g} s; expected more than 0")
     n, step, unit = len(known), frame_time_s or 1.0, "s" if frame_time_s else "frame"
@@ -78,9 +80,9 @@ def from_matrix(c: Array, *, frame_time_s: float | None = None, pixels: int | No
             "g2": (("region", "delay"), g2[None], _of("1")),
             "g2_error": (("region", "delay"), error[None], _of("1")),
             "contrast": ("region", g2[1:2] - 1, _of("1")),
-            **_fitted(g2, replicas, step, unit),
+            **_fitted(g2, replicas, rounding, step, unit),
             **_aged(known, ages),
-            **_fluctuating(known, pixels, float(g2[1]) - 1),
+            **_fluctuating(known, pixels, float(g2[1]) - 1, rounding),
         },
         coords={name: (name, step * np.arange(n), _of(unit)) for name in ("time", "time2", "delay")},
     )
@@ -105,13 +107,18 @@ def told(found: xr.Dataset) -> list[str]:
     places = [lag for lag in (1, 10, 100, 1000, 10000) if lag <= n // 2]
     step = float(found.delay[1])
     lags = ", ".join(f"{float(found.g2[0, lag]) - 1:.4g} at lag {lag}" + (f" ({lag * step:g} s)" if unit == "s" else "") for lag in places)
-    rate, error = float(found.rate[0]), float(found.rate_error[0])
+    return [f"g2 - 1: {lags}", f"relaxation: {_relaxing(found, step, unit)}", _outstanding(found, step)]
+
+
+def _relaxing(found: xr.Dataset, step: float, unit: str) -> str:
+    """Rate and shape of the decay, or that the map does not tell them."""
+    rate, error, height, spread = (float(found[name][0]) for name in ("rate", "rate_error", "fit_contrast", "fit_contrast_error"))
+    if np.isnan(rate):
+        return f"not resolved, {found.sizes['time']} frames are too few"
+    if not (2 * error < rate <= 2 / step and 3 * spread < height and float(found.exponent_error[0]) < float(found.exponent[0])):
+        return "not resolved"
     fit = f"contrast {float(found.fit_contrast[0]):.3g}, exponent {float(found.exponent[0]):.2f}, baseline {float(found.baseline[0]):.4f}"
-    return [
-        f"g2 - 1: {lags}",
-        f"relaxation: rate {rate:.3g} +- {error:.2g} 1/{unit}, {fit}",
-        _outstanding(found, step),
-    ]
+    return f"rate {rate:.3g} +- {error:.2g} 1/{unit}, {fit}"
 
 
 def _outstanding(found: xr.Dataset, step: float) -> str:
@@ -121,6 +128,8 @@ def _outstanding(found: xr.Dataset, step: float) -> str:
     if not known.size:
         return f"chi: {found.sizes['time']} frames are too few"
     best = known[np.argmax(chi[known] / error[known])]
+    if not chi[best] > STANDS_OUT * error[best]:
+        return f"chi: no lag stands out (none by more than {STANDS_OUT} errors)"
     value = f"{chi[best]:.3g} +- {error[best]:.2g} at lag {round(float(found.lag[best]) / step)}"
     return f"chi: {value} stands out most ({chi[best] / error[best]:.1f} errors); the noise of finite speckles is in it"
 
@@ -158,6 +167,12 @@ def _checked(c: Array) -> Array:
     return known
 
 
+def _rounding(c: Array) -> float:
+    """Step from the largest value beside the diagonal to the next that its type can hold."""
+    eps = float(np.finfo(c.dtype).eps) if c.dtype.kind == "f" else float(np.finfo(float).eps)
+    return eps * float(np.abs(c[~np.eye(len(c), dtype=bool)]).max())
+
+
 def _without_tenths(c: Array) -> Array:
     """One-time correlation without the first, second, ... tenth of every diagonal, shape (tenth, delay); NaN where it is too short."""
     replicas = np.full((BLOCKS, len(c)), np.nan)
@@ -168,11 +183,12 @@ def _without_tenths(c: Array) -> Array:
     return replicas
 
 
-def _fitted(g2: Array, replicas: Array, step: float, unit: str) -> dict[str, Any]:
+def _fitted(g2: Array, replicas: Array, rounding: float, step: float, unit: str) -> dict[str, Any]:
     """Stretched exponential fitted to g2, as variables with errors."""
     edges = relaxation.log_bins(max(len(g2) - 2 * BLOCKS, 2))
     delay, value, spread = (binned(a, edges) for a in (step * np.arange(len(g2)), g2, replicas))
-    fit = relaxation.fit_stretched(delay, value, jackknife_error(spread) if spread.size else None, replicas=spread if spread.size else None)
+    error = np.maximum(jackknife_error(spread), rounding) if spread.size else None
+    fit = relaxation.fit_stretched(delay, value, error, replicas=spread if spread.size else None)
     found: dict[str, Any] = {}
     for place, name in enumerate(relaxation.Stretched._fields[:4]):
         column, units = "fit_contrast" if name == "contrast" else name, _of(f"1/{unit}" if name == "rate" else "1")
@@ -192,19 +208,21 @@ def _coarse(n: int) -> Array:
     return relaxation.log_bins(n, per_octave=3)
 
 
-def _fluctuating(c: Array, pixels: int | None, contrast: float) -> dict[str, Any]:
+def _fluctuating(c: Array, pixels: int | None, contrast: float, rounding: float) -> dict[str, Any]:
     """Traces at some lags and the variance of the trace at many."""
     chosen = traces.traces(c, _lags(len(c)))
     raw, white = np.nanvar(chosen, axis=1, ddof=1), traces.adjacent_noise(chosen)
+    error = np.maximum([_chi_error(row) for row in chosen], rounding**2)
     found = {
         "trace": (("region", "trace_lag", "time"), traces.traces(c, _trace_lags(len(c)))[None], _of("1")),
         "chi": (("region", "lag"), (raw - white)[None], _of("1")),
-        "chi_error": (("region", "lag"), np.array([_chi_error(row) for row in chosen])[None], _of("1")),
+        "chi_error": (("region", "lag"), error[None], _of("1")),
         "chi_raw": (("region", "lag"), raw[None], _of("1")),
         "chi_white": (("region", "lag"), white[None], _of("1")),
     }
     if pixels:
-        found["chi_normalised"] = (("region", "lag"), pixels * (raw - white)[None] / contrast**2, _of("1"))
+        square = contrast**2 if abs(contrast) > rounding else np.nan
+        found["chi_normalised"] = (("region", "lag"), pixels * (raw - white)[None] / square, _of("1"))
     return found
 
 

@@ -12,7 +12,7 @@ from xcdi.backend import Array, namespace, to_device
 __all__ = ["add_diagonals", "aged", "cuts", "one_time"]
 
 
-def one_time(two_time: Array, weight: Array | None = None, *, ages: tuple[float, float] | None = None) -> Array:
+def one_time(two_time: Array, weight: Array | None = None, *, ages: tuple[float, float] | None = None, slot: Array | None = None) -> Array:
     """One-time correlation: the average of a two-time correlation along its diagonals.
 
     Parameters
@@ -24,6 +24,8 @@ def one_time(two_time: Array, weight: Array | None = None, *, ages: tuple[float,
         ratios. They differ where the intensity drifts.
     ages : (float, float), optional
         Only pairs with mean index ``start <= (t1 + t2) / 2 < stop``.
+    slot : int array, shape (time,), optional
+        As for :func:`aged`.
 
     Returns
     -------
@@ -35,10 +37,11 @@ def one_time(two_time: Array, weight: Array | None = None, *, ages: tuple[float,
     >>> one_time(np.array([[1.0, 1.5], [1.5, 2.0]]))
     array([1.5, 1.5])
     """
-    return aged(two_time, weight, edges=(0.0, float(two_time.shape[0])) if ages is None else ages)[0, :]
+    end = two_time.shape[0] if slot is None else int(slot[-1]) + 1
+    return aged(two_time, weight, edges=(0.0, float(end)) if ages is None else ages, slot=slot)[0, :]
 
 
-def aged(two_time: Array, weight: Array | None = None, *, edges: Sequence[float]) -> Array:
+def aged(two_time: Array, weight: Array | None = None, *, edges: Sequence[float], slot: Array | None = None) -> Array:
     """One-time correlation of each age, where the age of a pair of frames is their mean time.
 
     The pairs of one age lie across the diagonal, at right angles. Pairs that share their first
@@ -52,6 +55,8 @@ def aged(two_time: Array, weight: Array | None = None, *, edges: Sequence[float]
         As for :func:`one_time`.
     edges : sequence of float, (slice + 1,)
         Rising edges of the slices, in frames: slice k has ``edges[k] <= (t1 + t2) / 2 < edges[k + 1]``.
+    slot : int array, shape (time,), optional
+        Rising place of each frame on a longer time axis, in which indices, edges and delays then are.
 
     Returns
     -------
@@ -68,12 +73,19 @@ def aged(two_time: Array, weight: Array | None = None, *, edges: Sequence[float]
     >>> aged(c, edges=(0, 1, 3))
     array([[2. , 1.5, nan],
            [2. , 1.2, 1. ]])
+    >>> aged(c, edges=(0, 4), slot=np.array([0, 1, 3]))
+    array([[2. , 1.5, 1.2, 1. ]])
     """
     xp, n = namespace(two_time), two_time.shape[0]
     c = np.asarray(to_device(two_time, "cpu"))
     w = np.ones(n) if weight is None else np.asarray(to_device(weight, "cpu"), np.float64)
-    above, below = np.zeros((len(edges) - 1, n)), np.zeros((len(edges) - 1, n))
-    add_diagonals(c, 0, 0, np.where(np.isfinite(w), w, 0.0), cuts(edges), above, below)
+    w = np.where(np.isfinite(w), w, 0.0)
+    lags = n if slot is None else int(slot[-1]) + 1
+    above, below = np.zeros((len(edges) - 1, lags)), np.zeros((len(edges) - 1, lags))
+    if slot is None or lags == n:
+        add_diagonals(c, 0, 0, w, cuts(edges), above, below)
+    else:
+        _add_apart(c, np.asarray(slot, np.int64), w, cuts(edges), above, below)
     return xp.asarray(np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0))
 
 
@@ -114,3 +126,17 @@ def add_diagonals(c, row, column, weight, cut, above, below):  # type: ignore[no
                 known = value == value
                 above[s, u - t] += value * pair if known else 0.0
                 below[s, u - t] += pair if known else 0.0
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_apart(c, slot, weight, cut, above, below):  # type: ignore[no-untyped-def]
+    """The same for a whole matrix of frames that lie at the places `slot`, in the same order of sums as with empty frames between."""
+    for i in range(slot.size):
+        s = 0
+        for j in range(i, slot.size):
+            while s < cut.size - 1 and slot[i] + slot[j] >= cut[s + 1]:
+                s += 1
+            value, pair = float(c[i, j]), weight[i] * weight[j]
+            if s < cut.size - 1 and slot[i] + slot[j] >= cut[s] and value == value:
+                above[s, slot[j] - slot[i]] += value * pair
+                below[s, slot[j] - slot[i]] += pair

@@ -18,6 +18,7 @@ __all__ = [
     "age_lag_map",
     "aged",
     "delays",
+    "diagonal",
     "expected_pairs",
     "places",
     "ratio_of_sums",
@@ -208,7 +209,37 @@ def places(p: Pyramid) -> Places:
 
 def expected_pairs(p: Pyramid) -> Array:
     """Pairs of photons in the same pixel that uncorrelated frames would have, shape (delay,)."""
-    return np.array([np.sum(x.below) / p.tile.size for x in _lines(p)])
+    return np.array([np.sum(x.left.total.astype(float) * x.right.total) / p.tile.size for x in _lines(p)])
+
+
+def diagonal(p: Pyramid, variance: float | None = None) -> tuple[Array, Array]:
+    r"""Every single frame with itself, free of shot noise, as :mod:`xcdi.kernels.correlation.normalise` has it.
+
+    Parameters
+    ----------
+    p : Pyramid
+    variance : float, optional
+        Relative variance V of the pattern, pooled over the frames, ``ratio_of_sums(p)[0] - 1``: the covariance (N4) in
+        its units, :math:`1 + (\langle n (n - 1) \rangle - \langle n n' \rangle) / (V \langle n \rangle^2)` with n' of another pixel.
+
+    Returns
+    -------
+    value, weight : float64 array, shape (time,)
+        NaN for a frame that tells nothing; and the weight in an average over frames, the squared number of photons.
+
+    Examples
+    --------
+    >>> still = Pyramid(np.array([0, 0]), channels=4).add(np.array([[11, 31]] * 3))
+    >>> diagonal(still, ratio_of_sums(still)[0] - 1)[0].round(2)
+    array([1.77, 1.77, 1.77])
+    """
+    if not p.frames:
+        return np.zeros(0), np.zeros(0)
+    x, size = next(_lines(p)), float(p.tile.size)
+    squared = x.left.total.astype(float) ** 2
+    if variance is None:
+        return _ratios(size * x.above, x.below), squared
+    return 1 + _ratios((size * x.above - x.below) * size / (size - 1), squared) / variance, squared
 
 
 def age_lag(p: Pyramid) -> Elements:

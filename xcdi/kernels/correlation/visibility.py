@@ -236,8 +236,8 @@ def contrast_from_lags(
 def _lagged_g2(pairs: Array, total: Array, squares: float, pixels: int) -> tuple[Array, Array]:
     """One-time correlation (ratio of sums) and the weight of every lag: the inverse of its shot noise, squared."""
     lags = pairs.size
-    below = np.array([total[: total.size - lag] @ total[lag:] for lag in range(lags)]) / pixels
-    below[0] = (total @ total - squares) / (pixels - 1)
+    below = np.array([total[: total.size - lag] @ total[lag:] for lag in range(lags)]) / max(pixels, 1)
+    below[0] = (total @ total - squares) / (pixels - 1) if pixels > 1 else 0.0  # one pixel has no contrast
     known = below > 0
     g2 = np.divide(pairs, below, out=np.full(lags, np.nan), where=known)
     return g2, np.where(known, below, 0.0) * np.where(np.arange(lags) == 0, 0.5, 1.0)
