@@ -57,6 +57,9 @@ def summary(result: dict[str, xr.Dataset]) -> str:
     found = result["correlation"]
     bad = int(np.sum(~found.frame_ok))
     parts = [f"{found.attrs.get('frames_looked_at', found.sizes['time'])} frames", _height(found), _decay(found)]
+    regions = found.sizes["region"]
+    if regions > 1:  # the numbers are those of the first
+        parts.insert(1, f"region 1 of {regions}:")
     parts += [f"{bad} bad frames"] * bool(bad) + ["provisional"] * bool(found.attrs["provisional"])
     return "  ".join([*parts, *filter(None, [found.attrs.get("warning")])])
 

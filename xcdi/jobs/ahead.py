@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from queue import Empty, Queue
 from threading import Event, Thread
 from typing import Any
@@ -13,6 +14,7 @@ from xcdi.jobs.job import MENDABLE
 __all__ = ["Ahead"]
 
 LOOK_S = 0.1  # between two looks at `stop`
+CLOSE_S = 2.0  # that a thread which waits for the detector is given to end
 
 
 class Ahead:
@@ -59,13 +61,14 @@ class Ahead:
     ) -> None:
         self._source, self._fetch, self._size = source, fetch, size
         self._queue: Queue[tuple[float, Any] | None] = Queue(maxsize=most)
-        self._ended = False
+        self._ended = self._closed = False
         self.stop = stop
         self.fetched = self.given = 0
         self.fetched_at = time.monotonic()
         self.last: Any = None
         self.error: BaseException | None = None
-        Thread(target=self._run, daemon=True).start()
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def __iter__(self) -> Iterator[Any]:
         while True:
@@ -83,13 +86,23 @@ class Ahead:
         if not self._ended:
             raise RuntimeError("reading ahead failed: a bug, its traceback is above")
 
+    def close(self) -> None:
+        """Give up: what was fetched is dropped, and the thread is waited for, so that nothing is read while the process ends."""
+        self._closed, begin = True, time.monotonic()
+        while self._thread.is_alive():
+            with suppress(Empty):
+                self._queue.get_nowait()
+            self._thread.join(LOOK_S)
+            if time.monotonic() - begin > CLOSE_S:
+                return
+
     def _run(self) -> None:
         try:
             for item in self._source:
                 value = self._fetch(item)
                 self.fetched += self._size(value)
                 self._queue.put((time.monotonic(), value))
-                if self.stop.is_set():
+                if self.stop.is_set() or self._closed:
                     break
             self._ended = True
         except MENDABLE as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -91,10 +91,11 @@ def watch(
     published: dict[str, Any] | None = None
     with locked(job.output), threads(job.workers):
         feed = Ahead(_blocks(job, block, poll_s, patience_s), stop or Event(), fetch=_in_memory, size=_usable_frames)
-        for result in pipeline.watch(feed, chosen, device=job.device, workers=job.workers):
-            yield _update(job, feed, begin, pipeline.summary(result))
-            if time.monotonic() >= due:
-                due, published = _next_time(publish(result, job, text), every_s), result
+        with closing(feed):
+            for result in pipeline.watch(feed, chosen, device=job.device, workers=job.workers):
+                yield _update(job, feed, begin, pipeline.summary(result))
+                if time.monotonic() >= due:
+                    due, published = _next_time(publish(result, job, text), every_s), result
         if result is None:
             raise feed.error or XcdiError(f"{job.path}: no frame of scan {job.scan!r} came before the end")
         if published is not result:

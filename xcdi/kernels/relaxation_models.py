@@ -109,7 +109,8 @@ def unconstrained(jacobian: Array, names: Sequence[str], values: Array) -> Array
     Returns
     -------
     bool array, shape (parameter,)
-        True where the curve does not change with the parameter, or others undo any change of it, or a rate or exponent ended at a bound.
+        True where the curve does not change with the parameter, or others undo any change of it, or it ended at its
+        upper bound, a rate or exponent at either.
 
     Notes
     -----
@@ -133,4 +134,5 @@ def unconstrained(jacobian: Array, names: Sequence[str], values: Array) -> Array
     for at, (name, value) in enumerate(zip(names, values, strict=True)):
         low, high = BOUNDS[name]
         loose[at] |= name in UNKNOWN_AT_END and not low * 1.001 < value < high * 0.999
+        loose[at] |= value >= high * 0.999
     return loose
