@@ -11,6 +11,7 @@ from scipy import optimize, special
 from xcdi.backend import Array
 from xcdi.kernels.correlation import speckles
 from xcdi.kernels.correlation.jackknife import jackknife_error
+from xcdi.kernels.correlation.lagged import by_pixel
 from xcdi.kernels.correlation.photons import Photons, from_dense
 
 __all__ = ["Extrapolated", "Visibility", "contrast_from_lags", "exposed", "lagged_pairs", "speckle_visibility"]
@@ -175,10 +176,8 @@ def lagged_pairs(counts: Array | Photons, tile: Array, longest: int) -> Array:
     """
     events = counts if isinstance(counts, Photons) else from_dense(counts)
     sums = np.zeros((int(tile.max()) + 1, longest + 1), np.int64)
-    first = np.concatenate([[0], np.cumsum(np.bincount(events.pixel, minlength=events.pixels))])
-    time, count = np.empty(events.pixel.size, np.int64), np.empty(events.pixel.size, np.int64)
-    _by_pixel(events.start, events.pixel, events.count, first[:-1].copy(), time, count)
-    _near(first, time, count, tile.astype(np.int64), sums)
+    first, time, count = by_pixel(events)
+    _near(first, time, count.astype(np.int64), tile.astype(np.int64), sums)
     return sums
 
 
@@ -276,16 +275,6 @@ def _best_of_grid(t: Array, c: Array, weight: Array, rates: Array, exponents: Ar
     gain = np.where(height > 0, height * (shape @ (weight * c)), -np.inf)
     i, j = np.unravel_index(int(np.argmax(gain)), gain.shape)
     return np.array([float(height[i, j]), float(rates[i]), float(exponents[j])])
-
-
-@numba.njit(nogil=True, cache=True)
-def _by_pixel(start, pixel, count, place, time, count2):  # type: ignore[no-untyped-def]
-    for t in range(start.size - 1):
-        for e in range(start[t], start[t + 1]):
-            at = place[pixel[e]]
-            time[at] = t
-            count2[at] = count[e]
-            place[pixel[e]] = at + 1
 
 
 @numba.njit(nogil=True, cache=True)
