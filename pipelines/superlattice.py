@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from xcdi.settings import Model
 from xcdi.stages import strain
 from xcdi.stages.avalanches import attribute, find_events, series_offset
+from xcdi.stages.detection import Detecting
 from xcdi.stages.grains import allowed, counted
 from xcdi.stages.imaging import Imaging, image
 from xcdi.stages.readiness import rocks
@@ -16,14 +17,6 @@ from xcdi.stages.series_correlation import Correlating, correlate
 __all__ = ["INPUTS", "Settings", "ready", "run", "summary", "table"]
 
 INPUTS = ("rocking", "series")
-
-
-class Detecting(Model):
-    """How events are found and measured."""
-
-    window: int = Field(default=12, ge=4, description="frames on each side of a change that are compared")
-    false_alarms: float = Field(default=0.2, gt=0, description="expected false events per 10 000 frames")
-    longest: int = Field(default=18, ge=4, description="most frames on each side that measure an event")
 
 
 class Settings(Model):

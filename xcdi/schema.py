@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import xarray as xr
 
 from xcdi.errors import SchemaError
 
-__all__ = ["CORRELATION", "CRYSTAL", "DISLOCATIONS", "EVENTS", "LAB", "OBJECT", "PEAK", "SCAN", "Field", "SchemaError", "require"]
+__all__ = [
+    "CORRELATION",
+    "CRYSTAL",
+    "DISLOCATIONS",
+    "EVENTS",
+    "LAB",
+    "OBJECT",
+    "PEAK",
+    "SCAN",
+    "Field",
+    "SchemaError",
+    "is_avalanche",
+    "require",
+]
 
 LAB = ("z", "y", "x")
 
@@ -95,6 +110,27 @@ EVENTS = {
     "strain_step": Field(("event",), "1"),
     "rotation_step": Field(("event",), "deg"),
 }
+NOT_AVALANCHES = ("artefact", "rigid", "tilt", "beam", "module")
+
+
+def is_avalanche(flags: Iterable[str]) -> np.ndarray:
+    """Which events changed the inside of the sample: no word of `NOT_AVALANCHES` stands in their flags.
+
+    Parameters
+    ----------
+    flags : iterable of str
+        Words parted by ", ", one text per event.
+
+    Returns
+    -------
+    bool array, shape (event,)
+
+    Examples
+    --------
+    >>> is_avalanche(["", "rigid, short window", "possibly merged"])
+    array([ True, False,  True])
+    """
+    return np.array([not set(str(text).split(", ")) & set(NOT_AVALANCHES) for text in flags], bool)
 
 
 def require(ds: xr.Dataset, *names: str, schema: dict[str, Field] = SCAN) -> xr.Dataset:

@@ -16,6 +16,7 @@ from xcdi.artificial.compared import Compared
 from xcdi.artificial.matching import NEAR, Matches, close_pairs, match, scorable
 from xcdi.artificial.score_files import frame_numbers
 from xcdi.artificial.verdict import Row, Skipped, at_least, at_most, missing, of_stage
+from xcdi.schema import is_avalanche
 
 __all__ = ["Hearing", "hear", "rows"]
 
@@ -26,7 +27,6 @@ TIME_ERROR = 1  # frames
 BIAS, MANY = 0.05, 10  # mean and spread are told apart from that many events on
 SPEARMAN, RANKED = 0.8, 20  # a rank correlation of few says little
 SHIFT_PX = 0.05
-NOT_INTERNAL = ("artefact", "rigid")
 MERGED = 0.9
 
 
@@ -65,7 +65,7 @@ class Hearing:
     @cached_property
     def internal(self) -> NDArray[np.int64]:
         """Detections that the result takes for events of the sample's inside."""
-        return np.array([k for k, words in enumerate(self.flags) if not any(word in words for word in NOT_INTERNAL)], int)
+        return np.flatnonzero(is_avalanche(self.flags))
 
     @cached_property
     def asked(self) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xcdi.errors import SchemaError
+from xcdi.schema import is_avalanche
 
 __all__ = ["genuine", "number", "quantity_label", "shown", "value", "vector"]
 
@@ -22,7 +23,7 @@ def genuine(events: xr.Dataset) -> np.ndarray:
     """
     if "flags" not in events:
         return np.ones(events.sizes.get("event", 0), bool)
-    return np.array([not any(word in str(flag) for word in ("artefact", "rigid")) for flag in events["flags"].values], bool)
+    return is_avalanche(events["flags"].values)
 
 
 def number(value: float, error: float | None = None, digits: int = 3) -> str:

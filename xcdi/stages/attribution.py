@@ -11,7 +11,7 @@ import xarray as xr
 
 from xcdi.errors import SchemaError, XcdiError
 from xcdi.kernels.avalanches import attribution, patterns
-from xcdi.schema import EVENTS, OBJECT, require
+from xcdi.schema import EVENTS, OBJECT, is_avalanche, require
 from xcdi.stages.series import Movie, movie
 
 __all__ = ["attribute", "grains_in_data_frame", "series_offset"]
@@ -217,7 +217,7 @@ def _sides(events: xr.Dataset, k: int, good: np.ndarray, longest: int) -> tuple[
 
 
 def _excluded(events: xr.Dataset, k: int) -> bool:
-    return "flags" in events and any(word in str(events["flags"].values[k]) for word in ("artefact", "rigid"))
+    return "flags" in events and not is_avalanche([events["flags"].values[k]])[0]
 
 
 def _verdict(probability: np.ndarray, fit: attribution.Fit, boundary: np.ndarray, regions: Sequence[attribution.Region]) -> Verdict:

@@ -10,11 +10,11 @@ import xarray as xr
 
 from xcdi.errors import SchemaError, XcdiError
 from xcdi.kernels.avalanches import statistics as laws
+from xcdi.schema import is_avalanche
 
 __all__ = ["statistics"]
 
 WAITING_LEAST = 200  # waiting times below which no law is given for them
-NOT_AVALANCHES = ("artefact", "rigid")
 
 
 def statistics(
@@ -88,7 +88,7 @@ def _usable(events: xr.Dataset, size: str) -> xr.Dataset:
         raise SchemaError(f"statistics of {size!r} need that column, and the events have {', '.join(map(str, events.data_vars))}")
     keep = np.isfinite(events[size].values) & (events[size].values > 0)
     if "flags" in events:
-        keep &= ~np.array([any(word in str(flag) for word in NOT_AVALANCHES) for flag in events["flags"].values], bool)
+        keep &= is_avalanche(events["flags"].values)
     return events.isel(event=np.flatnonzero(keep))
 
 
