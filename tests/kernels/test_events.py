@@ -104,6 +104,28 @@ def test_bad_frames_are_stepped_over():
     assert np.isnan(found.trace[[20, 44, 70]]).all()
 
 
+def test_a_step_after_lost_frames_may_hide_another():
+    rng = np.random.default_rng(9)
+    counts = rng.poisson(intensities(rng, 97, {45: (0, 2.0), 48: (1, 2.0)}))
+    ok = ~np.isin(np.arange(97), [45, 46, 47])
+    products = patterns.likeness(patterns.patterns(counts, ALL, ok, speckle_px=4.0))
+    found = events.find_events(products, ok)
+    assert (found.first.tolist(), found.frame.tolist(), found.last.tolist(), found.merged.tolist()) == ([45], [48], [48], [True])
+
+
+def test_a_lone_step_is_not_called_merged(series):
+    found = search(series[1])
+    assert found.merged.tolist() == [False] * 3
+    np.testing.assert_array_equal(found.first, found.last)
+
+
+@pytest.mark.parametrize("window", [8, 12])
+def test_no_event_has_a_higher_rate_than_was_asked_for(window, series):
+    found = search(series[1], window=window, false_alarms=3.0)
+    assert np.all(found.false_alarm_rate <= 3.0)
+    assert np.all(found.score >= found.threshold)
+
+
 def test_the_scan_has_zero_mean_and_unit_width_on_noise():
     rng = np.random.default_rng(10)
     counts = rng.poisson(intensities(rng, 307, {}))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["read_matrix", "two_time"]
 
 
-def two_time(file: Path, out: Path, *, frame_time_s: float | None = None, pixels: int | None = None) -> int:
-    """Describe the matrix in `file`; print the numbers, save result and picture in `out`.
+def two_time(file: Path, out: Path, *, frame_time_s: float | None = None, pixels: int | None = None, window: int = 12) -> int:
+    """Describe the matrix in `file` and search it for events; print the numbers, save result and picture in `out`.
 
     Parameters
     ----------
@@ -28,6 +28,8 @@ def two_time(file: Path, out: Path, *, frame_time_s: float | None = None, pixels
         Without, times are in frames.
     pixels : int, optional
         Pixels that were averaged.
+    window : int
+        Frames on either side of an event.
 
     Raises
     ------
@@ -36,21 +38,27 @@ def two_time(file: Path, out: Path, *, frame_time_s: float | None = None, pixels
     """
     from xcdi import io
     from xcdi.plot import fluctuations, saving
-    from xcdi.stages import two_time_map
+    from xcdi.stages import map_events, two_time_map
 
     matrix = read_matrix(file)
     try:
         found = two_time_map.from_matrix(matrix, frame_time_s=frame_time_s, pixels=pixels)
     except XcdiError as error:
         raise XcdiError(f"{shown_path(file)}: {error}") from error
+    try:
+        events = map_events.find(found, window=window)
+        lines = [*two_time_map.told(found), *map_events.told(events)]
+    except XcdiError as error:
+        events, lines = None, [*two_time_map.told(found), f"events: not searched, {error}"]
     ready_folder(out)
-    asked = [("frame_time_s", frame_time_s), ("pixels", pixels)]
+    asked = [("frame_time_s", frame_time_s), ("pixels", pixels), ("window", window)]
     settings = "".join(f"{name} = {value}\n" for name, value in asked if value is not None)
     result, picture = out / f"{file.stem}_two_time.h5", out / f"{file.stem}_two_time.png"
-    io.results.save({"correlation": found}, result, provenance=io.results.provenance(settings, [file], pipeline="two-time"))
-    saving.png(fluctuations.page(found, title=file.name), picture, dpi=150, bbox_inches="tight")
+    parts = {"correlation": found} if events is None else {"correlation": found, "events": events}
+    io.results.save(parts, result, provenance=io.results.provenance(settings, [file], pipeline="two-time"))
+    saving.png(fluctuations.page(found, title=file.name, events=events), picture, dpi=150, bbox_inches="tight")
     print(f"{shown_path(file)}  {found.sizes['time']} frames of {f'{frame_time_s:g} s' if frame_time_s else 'unknown length'}")
-    for line in (*two_time_map.told(found), f"→ {shown_path(result)}, {shown_path(picture)}"):
+    for line in (*lines, f"→ {shown_path(result)}, {shown_path(picture)}"):
         print(f"  {line}")
     return 0
 

@@ -172,7 +172,7 @@ def visibility(found: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 
 @style.paper()
-def page(correlation: xr.Dataset, *, region: int = 0, title: str = "") -> Figure:
+def page(correlation: xr.Dataset, *, region: int = 0, title: str = "", events: xr.Dataset | None = None) -> Figure:
     """Map with its one-time function, one-time functions by age, traces and their variance: one figure for one region.
 
     Parameters
@@ -181,16 +181,20 @@ def page(correlation: xr.Dataset, *, region: int = 0, title: str = "") -> Figure
         CORRELATION with `g2_aged`, `trace`, `chi`, as of a two-time map.
     region : int
     title : str
+    events : Dataset, optional
+        EVENTS; a tick for each above the map and beside it, and above the traces.
     """
     made = style.figure(10.4, 8.6)
     halves: Any = made.subfigures(1, 2, width_ratios=[1.12, 1])
     left, right = halves
     upper, lower = left.subfigures(2, 1, height_ratios=[1.22, 1])
-    correlation_maps.with_inset(correlation, upper.subplots(), region=region)
+    correlation_maps.with_inset(correlation, upper.subplots(), region=region, events=events)
     count = correlation.sizes["trace_lag"]
     rows = lower.subplots(count, 1, sharex=True, squeeze=False).ravel()
     for k, ax in enumerate(rows):
         _trace(ax, correlation, region, k)
+    if events is not None:
+        style.event_ticks(rows[0], reading.shown(events, "time").values, reading.genuine(events))
     rows[-1].set(xlabel=plain.in_units(correlation, "time of the earlier frame"))
     lower.supylabel(r"$c_I(t, \tau)$", fontsize=10)
     panels = right.subplots(3, 1)
