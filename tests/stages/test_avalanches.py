@@ -1,9 +1,8 @@
-"""Laws of events and their statistics with labels."""
+"""Laws of events with labels."""
 
 import numpy as np
 import pytest
 import xarray as xr
-from xcdi.pipelines import avalanche_statistics
 
 from xcdi.errors import SchemaError, XcdiError
 from xcdi.schema import EVENTS, require
@@ -85,48 +84,3 @@ def test_a_correlation_without_counts_is_refused():
 def test_too_short_a_series_is_refused():
     with pytest.raises(XcdiError, match="window=12 need 54"):
         avalanches.find_events(correlation(frames=40))
-
-
-def catalogue(seed, n, flags=""):
-    rng = np.random.default_rng(seed)
-    sizes = 0.03 * (1 - rng.random(n) * (1 - 20**-0.5)) ** -2.0
-    sizes = np.clip(sizes, 0.03, 0.6)
-    return xr.Dataset(
-        {
-            "time": ("event", np.sort(rng.uniform(0, 200, n)), {"units": "s"}),
-            "drop": ("event", sizes, {"units": "1"}),
-            "flags": ("event", np.full(n, flags or "", dtype="U16")),
-        },
-        attrs={"duration_s": 200.0, "completeness": 0.01},
-    )
-
-
-def test_an_exponent_needs_fifty_events():
-    few, many = avalanches.statistics([catalogue(1, 30)]), avalanches.statistics([catalogue(s, 30) for s in range(8)])
-    assert "exponent" not in few
-    assert "needs 50" in few.attrs["note"]
-    assert float(many.exponent) == pytest.approx(1.5, abs=4 * float(many.exponent_error))
-    assert float(many.exponent_low) < float(many.exponent) < float(many.exponent_high)
-    assert float(many.rate) == pytest.approx(240 / 1600)
-
-
-@pytest.mark.parametrize("flag", ["artefact", "rigid"])
-def test_what_is_no_avalanche_does_not_count(flag):
-    assert int(avalanches.statistics([catalogue(1, 30), catalogue(2, 20, flag)]).n_all) == 30
-
-
-def test_a_lower_end_below_completeness_is_warned_of():
-    incomplete = catalogue(1, 30).assign_attrs(completeness=0.05)
-    assert "below the completeness" in avalanches.statistics([incomplete]).attrs["note"]
-
-
-def test_the_pipeline_pools_the_events_of_all_results():
-    result = avalanche_statistics.run([{"events": catalogue(s, 30)} for s in range(3)])
-    assert int(result["statistics"].n_all) == 90
-    assert "exponent" in avalanche_statistics.summary(result)
-    assert "no exponent" in avalanche_statistics.summary(avalanche_statistics.run([{"events": catalogue(1, 9)}]))
-
-
-def test_results_without_events_are_refused():
-    with pytest.raises(XcdiError, match="none of 1 results"):
-        avalanche_statistics.run([{"crystal": xr.Dataset()}])

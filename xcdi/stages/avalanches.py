@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xcdi.kernels.avalanches import patterns, sizes
+from xcdi.schema import NOT_AVALANCHES
+from xcdi.stages import completeness, detection, measurement, not_events
 from xcdi.stages.attribution import attribute, series_offset
 from xcdi.stages.catalogues import statistics
-from xcdi.stages.detection import Found, search, sides
-from xcdi.stages.series import Movie, movie
+from xcdi.stages.detection import Detector, Found
+from xcdi.stages.measurement import Normalisation, Series
+from xcdi.stages.series import movie
 
 __all__ = ["attribute", "find_events", "series_offset", "statistics"]
-
-NORMALISATIONS = {"N4": sizes.covariance_weights, "N5": sizes.noise_weights}
-RINGS = ("inner", "middle", "outer")
-RING_EDGES = (1.5, 4.0)  # fringes
-FRINGE = 0.6  # of the width of a speckle, which adds grains of different size
-MOVED_PX = 0.1  # least shift that is called motion
-UNDONE = 0.03  # part of the drop that may be left when undoing a rigid motion on a grid of pixels
 
 
 def find_events(
     correlation: xr.Dataset,
     *,
+    detector: Detector = "scan",
     window: int = 12,
     false_alarms: float = 0.2,
     longest: int = 18,
-    normalisation: Literal["N4", "N5"] = "N5",
+    normalisation: Normalisation = "N5",
     seed: int = 0,
 ) -> xr.Dataset:
     """Find and measure the sudden changes in a series of speckle patterns.
@@ -40,7 +34,9 @@ def find_events(
     ----------
     correlation : Dataset
         CORRELATION with `counts` (time, pixel), `pixel_y`, `pixel_x`, `time`; bad
-        frames in `frame_ok` (time) or the attribute `bad_frames`.
+        frames in `frame_ok` (time) or the attribute `bad_frames`; `monitor` (time) where there is one.
+    detector : {"scan", "poisson", "novelty", "kernel"}
+        How they are found; see :mod:`xcdi.stages.detection`.
     window : int
         Good frames on either side in the search.
     false_alarms : float
@@ -55,132 +51,113 @@ def find_events(
     Returns
     -------
     Dataset
-        EVENTS. `strain_step` and `rotation_step` [deg, about the beam] are there if the
-        correlation has the attributes `q_peak` [1/nm], `dq` (row and column step, 1/nm)
-        and `centre_px` of the direct beam, and no circle carries the detector.
-        The text `flags` says "possibly merged" (a second step nearer than half a
-        window), "rigid" (the pattern moved as a whole), "artefact" (a few pixels
-        alone), "short window". A slip by a lattice vector is invisible.
+        EVENTS, one row for each, in order of time:
+
+        drop, fraction
+            ``D = 1 - rho`` and ``1 - sqrt(rho)`` with errors; `drop_internal` once the rigid shift is undone; by annulus and by sector.
+            Contrast cancels and photon noise does.
+        drop_whitened
+            The same with every pixel's photon noise alike: the column to rank events by, as it follows the changed part of the object
+            best (rank correlation near 0.8). No drop is a volume.
+        anisotropy
+            Drop in the azimuthal over that in the radial sector: tilts against spacings.
+        region_length
+            [nm], 1 / q at which the drop reaches half of its plateau.
+        strain_step, rotation_step
+            What the shift of the pattern means for the lattice along G and, in degrees, for its turn about the beam.
+        duration
+            [s], where `duration_resolved`; else the time of a frame, than which it is not known to be longer.
+        return_index, returned
+            Largest correlation with a stretch after the next event, in units of the contrast; part of the drop that it undoes.
+        product_ratio
+            Correlation across this event and the next over the product of both: 1 where they are independent.
+        brightness_step
+            Relative change of the pattern's intensity, over the monitor where there is one.
+
+        Sectors and lengths are NaN, and strain and rotation absent, unless the correlation has the attributes `q_peak` [1/nm],
+        `dq` (row and column step, 1/nm) and `centre_px` of the direct beam, and no circle carries the detector. The text `flags` says
+        "artefact" (a few pixels alone), "module" (the gain of a rectangle), "rigid" (the pattern moved as a whole), "tilt",
+        "beam" (its brightness alone jumped), "possibly merged" (a second step nearer than half a window), "short window"; the
+        first five are no events of the sample, as :func:`xcdi.schema.is_avalanche` tells. A slip by a lattice vector is invisible.
+        How many events of which size are found: `injected_found` (injected), and the attributes `smallest_visible` and
+        `completeness`; see :func:`xcdi.stages.completeness.curve`.
 
     Raises
     ------
     XcdiError
         If fewer good frames are left than a threshold needs.
     """
-    found = search(movie(correlation), window, false_alarms, seed)
-    rows = [_measure(found, k, longest, normalisation, window) for k in range(len(found.changes.frame))]
-    ds = _table(found, rows)
+    seen = movie(correlation)
+    found = detection.search(seen, window, false_alarms, seed, detector)
+    series = measurement.prepared(found, correlation, normalisation)
+    found = measurement.joined(found, series)
+    ds = _in_time(_table(found, series, longest), not_events.rows(found, series, correlation))
     trace = xr.DataArray(found.changes.trace, dims="series_frame", attrs={"units": "1"})
     kept = {k: v for k, v in correlation.attrs.items() if k in ("scan", "beamline", "source")}
-    ds = ds.assign({"score_trace": trace, **_rigid_strain(ds, correlation, _peak(found.movie))})
-    return ds.assign_attrs(
+    injected, seen_from = completeness.curve(found, ds, seed=seed)
+    return ds.assign({"score_trace": trace, **injected}).assign_attrs(
         **kept,
-        detector="detrended two-window scan of smoothed speckle patterns",
+        **detection.attributes(found),
+        **_light(series),
         normalisation=normalisation,
-        window=window,
-        threshold=found.changes.threshold,
-        false_alarms_per_10000=false_alarms,
-        good_frames=int(found.movie.ok.sum()),
-        duration_s=float(np.ptp(found.movie.time)) if found.movie.time.size else 0.0,
+        good_frames=int(series.good.size),
+        duration_s=float(np.ptp(series.movie.time)) if series.movie.time.size else 0.0,
         speckle_px=found.speckle_px,
-        completeness=_completeness(ds, found.changes.threshold),
+        **seen_from,
+        not_avalanches=_told(ds),
+        left_out=not_events.left_out(series.movie.ok),
         seed=seed,
     )
 
 
-class Row(NamedTuple):
-    """One measured event."""
-
-    size: sizes.Size
-    before: int
-    after: int
-    flags: str
-
-
-def _measure(found: Found, k: int, longest: int, normalisation: str, window: int) -> Row:
-    seen = found.movie
-    good = np.flatnonzero(seen.ok)
-    before, after = sides(found.changes, k, good, longest)
-    scale = patterns.frame_scale(seen.frames, seen.valid, seen.ok)
-    pre, post = (seen.frames[part] / scale[part, None, None] for part in (before, after))
-    mean = seen.frames[good].mean(axis=0, dtype=np.float64)
-    weighting = NORMALISATIONS[normalisation](mean, seen.valid)
-    size = sizes.measure_event(pre, post, seen.valid, weighting, rings=_rings(seen, found.speckle_px))
-    short = min(before.size, after.size) < window // 2
-    return Row(size, before.size, after.size, _flags(size, bool(found.artefact[k]), bool(found.changes.merged[k]), short))
-
-
-def _flags(size: sizes.Size, artefact: bool, merged: bool, short: bool) -> str:
-    moved = float(np.hypot(*size.shift_px)) > MOVED_PX and size.drop > 3 * size.drop_error
-    rigid = moved and size.drop_internal < max(3 * size.internal_error, UNDONE * size.drop)
-    words = {"artefact": artefact, "rigid": rigid, "possibly merged": merged, "short window": short}
-    return ", ".join(word for word, so in words.items() if so)
+def _table(found: Found, series: Series, longest: int) -> xr.Dataset:
+    """EVENTS that the search found, measured."""
+    changes, n = found.changes, len(found.changes.frame)
+    spans = [measurement.span(found, series, k, longest) for k in range(n)]
+    rows = [measurement.measured(found, series, spans, k, found.window) for k in range(n)]
+    timed: dict[str, Any] = {
+        "time": _column(series.movie.time[changes.frame], "s"),
+        "frame": _column(changes.frame, "1", np.int64),
+        "first_frame": _column([s.first for s in spans], "1", np.int64),
+        "last_frame": _column([s.last for s in spans], "1", np.int64),
+        "score": _column(changes.score, "1"),
+    }
+    sized = {name: _column([row[name] for row in rows], units) for name, units in measurement.columns(series).items()}
+    sides = {f"frames_{side}": _column([getattr(s, side).size for s in spans], "1", np.int64) for side in ("before", "after")}
+    told = {
+        "duration_resolved": _column([row["duration_resolved"] for row in rows], "", bool),
+        "flags": _column([row["flags"] for row in rows], "", str),
+    }
+    return xr.Dataset({**timed, **sized, **sides, **told, **detection.columns(found)})
 
 
-def _peak(seen: Movie) -> tuple[float, float]:
-    """Row and column of the brightest place of the mean pattern, in the image."""
-    smooth = patterns.smooth_valid(seen.frames[seen.ok].mean(axis=0, dtype=np.float64), seen.valid, 2.0)
-    row, column = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
-    return float(row), float(column)
+def _column(values: Any, units: str, dtype: Any = np.float64) -> xr.DataArray:
+    return xr.DataArray(np.array(values, dtype).reshape(-1), dims="event", attrs={"units": units})
 
 
-def _rings(seen: Movie, speckle_px: float) -> np.ndarray:
-    """Annulus of every pixel about the peak: nearer than 1.5 fringes, between, farther than 4."""
-    row, column = _peak(seen)
-    y, x = np.indices(seen.valid.shape)
-    return np.digitize(np.hypot(y - row, x - column) / (FRINGE * speckle_px), RING_EDGES)
+def _in_time(events: xr.Dataset, others: xr.Dataset) -> xr.Dataset:
+    """Both in one table, in order of time; what only one of them has is NaN in the rest."""
+    if not others.sizes["event"]:
+        return events
+    blank = {name: ("event", np.full(others.sizes["event"], np.nan), column.attrs) for name, column in events.items()}
+    filled = {name: others[name] if name in others else xr.DataArray(value[1], dims="event") for name, value in blank.items()}
+    both = {name: xr.concat([column, filled[name]], "event").astype(_kind(column)) for name, column in events.items()}
+    order = np.argsort(both["frame"].values, kind="stable")
+    return xr.Dataset({name: column.assign_attrs(events[name].attrs) for name, column in both.items()}).isel(event=order)
 
 
-def _table(found: Found, rows: Sequence[Row]) -> xr.Dataset:
-    """EVENTS from the measured rows."""
-    changes = found.changes
-
-    def column(values: Any, units: str, dtype: Any = np.float64) -> xr.DataArray:
-        return xr.DataArray(np.array(values, dtype).reshape(len(rows)), dims="event", attrs={"units": units})
-
-    sized = {name: column([getattr(r.size, name) for r in rows], "1") for name in sizes.Size._fields[:5]}
-    rings = {f"drop_{name}": column([r.size.drop_by_ring[i] for r in rows], "1") for i, name in enumerate(RINGS)}
-    shifts = {f"shift_{name}": column([r.size.shift_px[i] for r in rows], "pixel") for i, name in enumerate(("row", "column"))}
-    return xr.Dataset(
-        {
-            "time": column(found.movie.time[changes.frame], "s"),
-            "frame": column(changes.frame, "1", np.int64),
-            "first_frame": column(changes.first, "1", np.int64),
-            "last_frame": column(changes.last, "1", np.int64),
-            "score": column(changes.score, "1"),
-            **sized,
-            **rings,
-            **shifts,
-            "frames_before": column([r.before for r in rows], "1", np.int64),
-            "frames_after": column([r.after for r in rows], "1", np.int64),
-            "flags": column([r.flags for r in rows], "", str),
-        }
-    )
+def _kind(column: xr.DataArray) -> Any:
+    return str if column.dtype.kind == "U" else column.dtype
 
 
-def _rigid_strain(ds: xr.Dataset, correlation: xr.Dataset, peak: tuple[float, float]) -> dict[str, xr.DataArray]:
-    """Uniform strain and rotation about the beam that the shifts of the pattern mean, if its place in reciprocal space is known."""
-    if not {"q_peak", "dq", "centre_px"} <= set(correlation.attrs) or _has_arm(correlation):
-        return {}
-    length = float(np.linalg.norm(np.atleast_1d(correlation.attrs["q_peak"])))
-    step = np.broadcast_to(np.asarray(correlation.attrs["dq"], np.float64), (2,))
-    corner = np.array([correlation.pixel_y.values.min(), correlation.pixel_x.values.min()], np.float64)
-    out = (np.array(peak) + corner - np.asarray(correlation.attrs["centre_px"], np.float64)) * step
-    out /= np.linalg.norm(out)
-    moved = np.stack([ds.shift_row.values, ds.shift_column.values], axis=-1) * step
-    strain = xr.DataArray(-(moved @ out) / length, dims="event", attrs={"units": "1"})
-    turn = xr.DataArray(np.degrees(moved @ np.array([-out[1], out[0]]) / length), dims="event", attrs={"units": "deg"})
-    return {"strain_step": strain, "rotation_step": turn}
+def _light(series: Series) -> dict[str, float]:
+    """Photons per pixel and frame, and all of them, in the good frames."""
+    seen = series.movie
+    total = float(seen.frames[series.good][:, seen.valid].sum(dtype=np.float64))
+    return {"mean_count": total / (series.good.size * int(seen.valid.sum())), "photons": total}
 
 
-def _has_arm(correlation: xr.Dataset) -> bool:
-    """True if circles carry the detector: `centre_px` is then their axis and not the direct beam, away from which q grows."""
-    return bool(json.loads(correlation.attrs.get("geometry", "{}")).get("detector"))
-
-
-def _completeness(ds: xr.Dataset, threshold: float) -> float:
-    """Drop above which nine in ten events of this series would pass the threshold; NaN with fewer than 5 events."""
-    usable = (ds["drop"].values > 0) & (ds["flags"].values == "")
-    if usable.sum() < 5:
-        return float("nan")
-    return float(np.quantile((ds["drop"].values / ds["score"].values)[usable], 0.9) * threshold)
+def _told(events: xr.Dataset) -> str:
+    """How many of which are no events of the sample."""
+    words = [word for flags in events["flags"].values for word in str(flags).split(", ") if word in NOT_AVALANCHES]
+    return ", ".join(f"{words.count(word)} {word}" for word in NOT_AVALANCHES if word in words) or "none"

