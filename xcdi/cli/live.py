@@ -16,10 +16,11 @@ from xcdi.jobs.live import Update
 
 __all__ = ["live", "update_line"]
 
+BLOCK = 16  # frames taken at a time, where the pipeline asks for nothing else
 LINE_S = 0.5  # between two lines of one scan
 
 
-def live(request: Request, *, patience_s: float, block: int, every_s: float, poll_s: float) -> int:
+def live(request: Request, *, patience_s: float, block: int | None, every_s: float, poll_s: float) -> int:
     """Follow one scan, or each scan that lands in a folder; Ctrl-C finishes and writes."""
     pipeline, chosen = prepare(request)
     job = live_job(request, pipeline, chosen)
@@ -27,7 +28,12 @@ def live(request: Request, *, patience_s: float, block: int, every_s: float, pol
     print(f"{job.pipeline_name} live on {request.path}, beamline {request.beamline}, {request.device}; stop with Ctrl-C", flush=True)
     outcomes: list[Outcome] = []
     with finishing() as (stop, asked):
-        pace: dict[str, Any] = {"patience_s": patience_s, "block": block, "every_s": every_s, "poll_s": poll_s}
+        pace: dict[str, Any] = {
+            "patience_s": patience_s,
+            "block": block or getattr(pipeline, "BLOCK", BLOCK),
+            "every_s": every_s,
+            "poll_s": poll_s,
+        }
         with closing(follow_scans(job, stop=stop, **pace)) as events:
             _tell(events, outcomes)
     print(f"{'stopped: ' if asked else ''}{tally(outcomes, len(outcomes))}", flush=True)

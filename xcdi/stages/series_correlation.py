@@ -27,7 +27,7 @@ from xcdi.stages.preview import preview
 from xcdi.stages.regions import box_region, peak_region, q_sectors, with_momentum
 from xcdi.stages.tiles import Series
 
-__all__ = ["Correlating", "beyond", "correlate", "follow", "opened_by", "placed", "series"]
+__all__ = ["Correlating", "Fold", "beyond", "correlate", "folded", "follow", "look", "opened_by", "placed", "result", "series"]
 
 EXACT, OF_LEVELS = ("N1", "N4", "N5"), ("N1", "N4")
 LEAST_FRAMES = 16  # good frames, for a variance over time
@@ -112,8 +112,8 @@ def correlate(scan: xr.Dataset, how: Correlating, *, device: str = "cpu", worker
         return _multi_tau(scan, how, workers)
     blocks = frame_blocks(_needed(scan), workers=workers)
     region = _region([scan], how) if "stored" in scan else None
-    folds = deque(_folded(blocks, how, device, workers, region=region), maxlen=1)
-    return _result(folds[-1] if folds else None, provisional=False)
+    folds = deque(folded(blocks, how, device, workers, region=region), maxlen=1)
+    return result(folds[-1] if folds else None, provisional=False)
 
 
 def beyond(correlation: xr.Dataset, how: Correlating) -> dict[str, xr.Dataset]:
@@ -139,7 +139,7 @@ def follow(blocks: Iterable[xr.Dataset], how: Correlating, *, device: str = "cpu
         raise XcdiError("a correlation in tiles takes whole scans; follow this one with map = 'full' or 'multi_tau'")
     fold, looked, begin, spent = None, None, time.monotonic(), 0.0
     if how.map == "full":
-        folds = _folded(blocks, how, device, workers, growing=device == "cpu")
+        folds = folded(blocks, how, device, workers, growing=device == "cpu")
     else:
         _on_cpu(how, device)
         folds = _levels_folded(blocks, how, workers)
@@ -148,7 +148,7 @@ def follow(blocks: Iterable[xr.Dataset], how: Correlating, *, device: str = "cpu
         if looked is not None and spent > how.live_share * (started - begin):
             continue
         try:
-            found = _look(fold)
+            found = look(fold)
         except XcdiError:  # nothing to see yet, as with the shutter closed; what is wrong to the end is said then
             continue
         looked = fold
@@ -157,7 +157,7 @@ def follow(blocks: Iterable[xr.Dataset], how: Correlating, *, device: str = "cpu
     if fold is None:
         return
     if looked is not fold or (found.attrs["provisional"] and how.map == "full"):
-        yield _result(fold, **({"provisional": False} if how.map == "full" else {}))
+        yield result(fold, **({"provisional": False} if how.map == "full" else {}))
 
 
 def series(scan: xr.Dataset, how: Correlating, *, device: str = "cpu", workers: int = 1) -> Series:
@@ -242,7 +242,7 @@ def _needed(scan: xr.Dataset) -> xr.Dataset:
     return scan[[name for name in names if name in scan.variables]]
 
 
-def _folded(
+def folded(
     blocks: Iterable[xr.Dataset], how: Correlating, device: str, workers: int, *, region: Array | None = None, growing: bool = False
 ) -> Iterator[Fold]:
     """The correlation after each block, from the block on that completes the reference."""
@@ -317,11 +317,13 @@ def placed(found: xr.Dataset, scan: xr.Dataset) -> xr.Dataset:
     return found.assign_attrs(q_exponent=law.exponent, q_exponent_error=law.errors[1])
 
 
-def _look(fold: Fold) -> xr.Dataset:
+def look(fold: Fold) -> xr.Dataset:
+    """The correlation of a growing series so far; its map made of frames added up where there are many."""
     return placed(preview(fold.total) if isinstance(fold.total, TwoTime) else fold.total.result(), fold.block)
 
 
-def _result(fold: Fold | None, **notes: bool) -> xr.Dataset:
+def result(fold: Fold | None, **notes: bool) -> xr.Dataset:
+    """The correlation of all frames that were folded; refuses a scan without any."""
     if fold is None:
         raise XcdiError("the scan holds no frame; nothing to correlate")
     return placed(fold.total.result(), fold.block).assign_attrs(notes)
