@@ -29,11 +29,22 @@ class Ascribed(NamedTuple):
         How many candidates are named.
     moved : bool or None
         Whether the grain that moved is right.
+    probability : float
+        Stated of the first boundary; 0 where it is none of them, NaN where nothing is stated.
+    drop : float
+        Measured drop of correlation of the event.
     """
 
     rank: int | None
     depth: int
     moved: bool | None
+    probability: float = float("nan")
+    drop: float = float("nan")
+
+    @property
+    def right(self) -> bool:
+        """Whether the first boundary named is the right one."""
+        return self.rank == 1
 
 
 def ascribed(seen: Compared, heard: Hearing) -> list[Ascribed]:
@@ -44,21 +55,24 @@ def ascribed(seen: Compared, heard: Hearing) -> list[Ascribed]:
     said = [seen[f"entry/events/boundary_{side}"] for side in "ij"]
     ranked, grain = seen["entry/events/ranked"], seen["entry/events/grain"]
     table = [seen[f"entry_1/boundaries/{side}"] for side in "ij"]
+    first, chance = seen["entry/events/boundary"], seen["entry/events/probability"]
 
     def pair(i: int, j: int) -> set[int]:
         return {names.get(int(i), -1), names.get(int(j), -2)}
 
     def candidates(k: int) -> list[set[int]]:
         if ranked is not None and table[0] is not None and table[1] is not None:
-            return [pair(table[0][b], table[1][b]) for b in ranked[k] if b >= 0]
+            return [pair(table[0][b], table[1][b]) if b >= 0 else set() for b in ranked[k]]  # "none of them" takes its place, too
         return [pair(said[0][k], said[1][k])] if said[0] is not None and said[1] is not None else []
 
     told = []
     for true, found in heard.matches.pairs:
         right, named = {int(truth["events/i"][true]), int(truth["events/j"][true])}, candidates(found)
-        rank = (named.index(right) + 1 if right in named else 0) if named else None
+        rank = (named.index(right) + 1 if right in named else 0) if any(named) else None
         moved = None if grain is None else bool(names.get(int(grain[found]), -1) == truth["events/moving"][true])
-        told.append(Ascribed(rank, len(named), moved))
+        none = first is not None and first[found] < 0
+        sure = float("nan") if chance is None else 0.0 if none else float(chance[found])
+        told.append(Ascribed(rank, sum(map(bool, named)), moved, sure, float(heard.drop[found])))
     return told
 
 

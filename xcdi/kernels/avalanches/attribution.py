@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft, ndimage
 
 from xcdi.backend import Array
-from xcdi.kernels.avalanches import patterns, sizes
+from xcdi.kernels.avalanches import patterns
+from xcdi.kernels.avalanches.regions import Nest, Region, region_share
 
-__all__ = [
-    "Change",
-    "Fit",
-    "Region",
-    "View",
-    "attribute",
-    "boundary_voxels",
-    "candidates",
-    "change",
-    "find_view",
-    "likeness",
-    "posterior",
-    "region_voxels",
-    "region_wave",
-    "slip",
-    "wave",
-]
+__all__ = ["Change", "Fit", "attribute", "change", "explained", "rigid", "search", "settle", "slip"]
 
-SPECKLES = 25.0  # independent speckles that carry the change; the misfit that a wrong model leaves is shared by their pixels
-NONE = 0.85  # part of the change that "none of these" leaves unexplained
+PHASES = 36
+SETTLED = 4  # nests of each boundary, side and shape whose regions are settled
+NEAR = np.linspace(-0.9, 0.9, 7)  # rad about the first phase, when it is settled
 
 
 class Change(NamedTuple):
@@ -41,106 +27,12 @@ class Change(NamedTuple):
     noise: float
 
 
-class View(NamedTuple):
-    """How the series sees the object.
-
-    Attributes
-    ----------
-    offset : float
-        Angle of the series, in steps of the rocking scan from its middle frame n // 2.
-    shift_px : tuple of float
-        (row, column) by which the measured pattern lies off the model's.
-    scale : float
-        Measured counts over model intensity.
-    likeness : float
-        Correlation coefficient of the two patterns.
-    """
-
-    offset: float
-    shift_px: tuple[float, float]
-    scale: float
-    likeness: float
-
-
-class Region(NamedTuple):
-    """A part of grain `grain` within `radius` [nm] of the voxel `centre` (index) on boundary number `boundary`."""
-
-    boundary: int
-    grain: int
-    centre: tuple[int, int, int]
-    radius: float
-
-
 class Fit(NamedTuple):
     """How well each region explains a change: least misfit and its phase [rad], shape (region,); `unchanged` is the misfit of no event."""
 
     misfit: Array
     phase: Array
     unchanged: float
-
-
-def wave(rho: Array, view: View) -> Array:
-    """Far field (row, column) of an object (angle, row, column) in its data frame, as the series sees it; middle n // 2.
-
-    A fixed angle between those of the rocking scan is one fractional plane of the
-    three-dimensional transform; a shift of the pattern is a phase ramp across the object.
-
-    Examples
-    --------
-    >>> point = np.zeros((3, 4, 4), complex); point[1, 2, 2] = 2.0
-    >>> bool(np.allclose(wave(point, View(0.3, (0.0, 0.0), 1.0, 1.0)), 2.0))
-    True
-    """
-    line = _lines(rho.shape, view)
-    return _transform(np.tensordot(line[0], rho, axes=(0, 0)) * np.outer(line[1], line[2]))
-
-
-def _lines(shape: tuple[int, ...], view: View) -> list[Array]:
-    """Phase factors along each index of the data frame that make the projection a view."""
-    turns = (view.offset, -view.shift_px[0], -view.shift_px[1])
-    return [np.exp(-2j * np.pi * turn * (np.arange(n) - n // 2) / n) for turn, n in zip(turns, shape, strict=True)]
-
-
-def _transform(plane: Array) -> Array:
-    """Far field of a projection; the origin of both is the middle n // 2."""
-    return fft.fftshift(fft.fft2(fft.ifftshift(plane)))
-
-
-def find_view(rho: Array, pattern: Array, valid: Array, *, offset: float = 0.0, reach: float = 2.0) -> View:
-    """Angle, shift and scale at which the object gives the measured pattern.
-
-    Parameters
-    ----------
-    rho : complex array, shape (angle, row, column)
-    pattern : array, shape (row, column)
-        Mean counts on the grid of the object's transform.
-    valid : bool array, shape (row, column)
-    offset : float
-        Angle expected, in steps of the rocking scan from its middle.
-    reach : float
-        How far from it to search.
-    """
-    best = None
-    for step in (0.25, 0.0625):
-        middle = offset if best is None else best.offset
-        width = reach if best is None else 0.25
-        tried = [_matched(rho, pattern, valid, middle + d) for d in np.arange(-width, width + step / 2, step)]
-        best = max(tried, key=lambda view: view.likeness)
-    assert best is not None
-    return best
-
-
-def _matched(rho: Array, pattern: Array, valid: Array, offset: float) -> View:
-    """Best shift and scale at one angle."""
-    model = np.abs(wave(rho, View(offset, (0.0, 0.0), 1.0, 0.0))) ** 2
-    moved = sizes.register(model * float(pattern[valid].sum() / model[valid].sum()), pattern, valid)
-    model = np.abs(wave(rho, View(offset, moved, 1.0, 0.0))) ** 2
-    return View(float(offset), moved, float(pattern[valid].sum() / model[valid].sum()), likeness(model, pattern, valid))
-
-
-def likeness(model: Array, pattern: Array, valid: Array) -> float:
-    """Correlation coefficient of the square roots of two patterns over the valid pixels."""
-    return float(np.corrcoef(np.sqrt(model[valid]), np.sqrt(np.maximum(pattern[valid], 0.0)))[0, 1])
 
 
 def change(before: Array, after: Array, valid: Array) -> Change:
@@ -153,151 +45,134 @@ def change(before: Array, after: Array, valid: Array) -> Change:
     return Change(np.where(valid, post - pre, 0.0), weight, noise)
 
 
-def boundary_voxels(label: Array, pair: tuple[int, int]) -> Array:
-    """Voxels (n, 3) of either grain of `pair` that touch the other across a face.
-
-    Examples
-    --------
-    >>> boundary_voxels(np.array([[[1, 1, 2, 0]]]), (1, 2))
-    array([[0, 0, 1],
-           [0, 0, 2]])
-    """
-    cross = ndimage.generate_binary_structure(3, 1)
-    one, other = (label == g for g in pair)
-    touching = (one & ndimage.binary_dilation(other, cross)) | (other & ndimage.binary_dilation(one, cross))
-    return np.argwhere(touching)
+def slip(rho: Array, label: Array, region: Region, basis: Array, phase: float, pairs: Sequence[tuple[int, int]]) -> Array:
+    """Return the object after the region has slipped by `phase` [rad], which is -G.u."""
+    return rho * np.exp(1j * phase * region_share(label, region, basis, pairs))
 
 
-def candidates(
-    label: Array, pairs: Sequence[tuple[int, int]], basis: Array, *, radii: Sequence[float], centres: int = 8, seed: int = 0
-) -> list[Region]:
-    """Regions that could slip: both sides of every boundary, some centres on it, some radii.
+def explained(fit: Fit, seen: Change) -> float:
+    """Part of the change above photon noise that the best region explains, 0 to 1; 0 where there is no such change."""
+    total = fit.unchanged - seen.noise
+    return float(np.clip((fit.unchanged - fit.misfit.min()) / total, 0.0, 1.0)) if total > 0 else 0.0
+
+
+def rigid(seen: Change, before: Array, after: Array) -> Fit:
+    """Return how well a motion of the whole explains a change, as one region; `before` and `after` are its counts (row, column)."""
+    misfit = float((seen.weight * (seen.counts - (after - before)) ** 2).sum())
+    return Fit(np.array([misfit]), np.zeros(1), float((seen.weight * seen.counts**2).sum()))
+
+
+def search(seen: Change, whole: Array, found: Sequence[Nest], fields: Callable[[Sequence[Nest]], Iterable[Array]], scale: float) -> Fit:
+    """Return how well each region explains a change: all by :func:`attribute`, the best of each kind by :func:`settle`.
 
     Parameters
     ----------
-    label : int array, shape (angle, row, column)
-        Grains in the data frame, 0 outside.
-    pairs : sequence of (int, int)
-        The grains of each boundary; one without a common face gives no region.
-    basis : array, shape (3, 3)
-        Columns are the steps [nm] of the three indices.
-    radii : sequence of float
-        nm.
-    centres : int
-        Per boundary, spread as evenly as `seed` lets them (farthest first).
+    seen, whole, found, scale
+        As of :func:`attribute`.
+    fields : function (nests)
+        Gives the fields of their shells, as :func:`xcdi.kernels.avalanches.views.nest_waves` does; all at once would fill the memory.
     """
-    rng = np.random.default_rng(seed)
-    result = []
-    for number, pair in enumerate(pairs):
-        voxels = boundary_voxels(label, pair)
-        for centre in _spread(voxels, basis, centres, rng):
-            place = (int(centre[0]), int(centre[1]), int(centre[2]))
-            result += [Region(number, int(grain), place, float(radius)) for grain in pair for radius in radii]
-    return result
+    fit = attribute(seen, whole, found, fields(found), scale)
+    misfit, phase = fit.misfit.copy(), fit.phase.copy()
+    ends = np.concatenate([[0], np.cumsum([len(nest.radii) for nest in found])])
+    parts = [slice(int(a), int(b)) for a, b in pairwise(ends)]
+    best = _best(found, [float(misfit[part].min()) for part in parts])
+    for k, wave in zip(best, fields([found[k] for k in best]), strict=True):
+        misfit[parts[k]], phase[parts[k]] = settle(seen, whole, found[k], wave, scale, fit.phase[parts[k]])
+    return Fit(misfit, phase, fit.unchanged)
 
 
-def _spread(voxels: Array, basis: Array, n: int, rng: np.random.Generator) -> Array:
-    """At most `n` of the voxels, each the farthest from those before."""
-    if len(voxels) <= n:
-        return voxels
-    places = voxels @ basis.T
-    chosen = [int(rng.integers(len(voxels)))]
-    nearest = np.full(len(voxels), np.inf)
-    while len(chosen) < n:
-        nearest = np.minimum(nearest, np.linalg.norm(places - places[chosen[-1]], axis=1))
-        chosen.append(int(np.argmax(nearest)))
-    return voxels[chosen]
+def _best(found: Sequence[Nest], misfit: Sequence[float]) -> list[int]:
+    """Numbers of the best few nests of every boundary, side and shape."""
+    kinds: dict[tuple[int, int, str], list[int]] = {}
+    for k in np.argsort(misfit, kind="stable"):
+        kinds.setdefault((found[k].boundary, found[k].grain, found[k].shape), []).append(int(k))
+    return [k for members in kinds.values() for k in members[:SETTLED]]
 
 
-def region_voxels(label: Array, region: Region, basis: Array) -> Array:
-    """Voxels of a region, bool, shape of `label`."""
-    away = (np.moveaxis(np.indices(label.shape), 0, -1) - np.array(region.centre)) @ basis.T
-    return (label == region.grain) & (np.linalg.norm(away, axis=-1) <= region.radius)
-
-
-def slip(rho: Array, label: Array, region: Region, basis: Array, phase: float) -> Array:
-    """Return the object after the region has slipped by `phase` [rad], which is -G.u."""
-    return np.where(region_voxels(label, region, basis), rho * np.exp(1j * phase), rho)
-
-
-def region_wave(rho: Array, label: Array, regions: Sequence[Region], basis: Array, view: View) -> Iterator[Array]:
-    """Yield the far field of each region alone, as :func:`wave` would give it."""
-    voxels = np.argwhere(label > 0)
-    places, grain = voxels @ basis.T, label[tuple(voxels.T)]
-    seen = rho[tuple(voxels.T)] * np.prod([line[v] for line, v in zip(_lines(rho.shape, view), voxels.T, strict=True)], axis=0)
-    plane = rho.shape[1:]
-    pixel = np.ravel_multi_index(tuple(voxels[:, 1:].T), plane)
-    for region in regions:
-        away = np.linalg.norm(places - np.array(region.centre) @ basis.T, axis=1)
-        part = (grain == region.grain) & (away <= region.radius)
-        parts = (np.bincount(pixel[part], values[part], plane[0] * plane[1]) for values in (seen.real, seen.imag))
-        real, imaginary = parts
-        yield _transform((real + 1j * imaginary).reshape(plane))
-
-
-def attribute(seen: Change, whole: Array, parts: Iterable[Array], scale: float, *, phases: int = 24) -> Fit:
+def attribute(seen: Change, whole: Array, found: Sequence[Nest], waves: Iterable[Array], scale: float) -> Fit:
     r"""Compare a measured change of the pattern with the slip of each region by each phase.
 
     .. math:: \Delta I = |E + (e^{i\varphi} - 1) E_\chi|^2 - |E|^2
                 = 2 (\cos\varphi - 1) (\mathrm{Re}\, E^* E_\chi - |E_\chi|^2) - 2 \sin\varphi\, \mathrm{Im}\, E^* E_\chi
 
-    so two products per region serve all phases.
+    so two products per region serve all phases. A ball whose slip fades takes part in :math:`E_\chi` as its share says,
+    which is exact for small phases; :func:`settle` is exact for all.
 
     Parameters
     ----------
     seen : Change
         From :func:`change`.
-    whole, parts : complex arrays, shape (row, column)
-        Fields of the object and of each region.
+    whole : complex array, shape (row, column)
+        Field of the object.
+    found : sequence of Nest
+    waves : iterable of complex arrays, shape (shell, row, column)
+        Fields of their shells, from :func:`xcdi.kernels.avalanches.views.nest_waves`.
     scale : float
         Counts per model intensity.
-    phases : int
-        Phases tried, evenly from -pi to pi.
+
+    Returns
+    -------
+    Fit
+        Of all regions, nest by nest.
     """
-    phi = -np.pi + 2 * np.pi * np.arange(1, phases + 1) / phases
+    phi = -np.pi + 2 * np.pi * np.arange(1, PHASES + 1) / PHASES
     phi = phi[np.abs(phi) > 1e-9]
+    root = np.sqrt(seen.weight)
+    data, unchanged = _flat(root * seen.counts, np.float32), float((seen.weight * seen.counts**2).sum())
+    turned, root = _flat(np.conj(whole * root), np.complex64), _flat(root, np.float32)
+    each = [
+        _least(nest.share.astype(np.float32) @ wave.reshape(len(wave), -1), turned, root, data, scale, phi)
+        for nest, wave in zip(found, waves, strict=True)
+    ]
+    misfit, phase = (np.concatenate(columns) for columns in zip(*each, strict=True))
+    return Fit(unchanged + misfit, phase, unchanged)
+
+
+def _flat(values: Array, dtype: type) -> Array:
+    return values.astype(dtype).ravel()
+
+
+def _least(part: Array, turned: Array, root: Array, data: Array, scale: float, phi: Array) -> tuple[Array, Array]:
+    """Least of the misfit less that of no event, and its phase, shape (region,) each."""
+    cross = turned * part
+    u, v = cross.real - root * (part.real**2 + part.imag**2), cross.imag
     c, s = 2 * scale * (np.cos(phi) - 1), -2 * scale * np.sin(phi)
-    unchanged = float((seen.weight * seen.counts**2).sum())
-    misfit, best = [], []
-    for part in parts:
-        cross = np.conj(whole) * part
-        u, v = cross.real - np.abs(part) ** 2, cross.imag
-        wu, wv = seen.weight * u, seen.weight * v
-        gain = 2 * (c * (wu * seen.counts).sum() + s * (wv * seen.counts).sum())
-        cost = c**2 * (wu * u).sum() + 2 * c * s * (wu * v).sum() + s**2 * (wv * v).sum()
-        chosen = int(np.argmin(cost - gain))
-        misfit.append(unchanged + float(cost[chosen] - gain[chosen]))
-        best.append(float(phi[chosen]))
-    return Fit(np.array(misfit), np.array(best), unchanged)
+    uu, uv, vv = (np.einsum("rp,rp->r", one, other).astype(float)[:, None] for one, other in ((u, u), (u, v), (v, v)))
+    gain = 2 * (c * (u @ data)[:, None] + s * (v @ data)[:, None])
+    cost = c**2 * uu + 2 * c * s * uv + s**2 * vv
+    chosen = np.argmin(cost - gain, axis=1)
+    every = np.arange(len(part))
+    return (cost - gain)[every, chosen], phi[chosen]
 
 
-def posterior(fit: Fit, boundary: Array, n: int, noise: float) -> Array:
-    """Probability of each of `n` boundaries and, last, of none of them, shape (n + 1,).
+def settle(seen: Change, whole: Array, nest: Nest, wave: Array, scale: float, phase: Array) -> tuple[Array, Array]:
+    """Misfit and phase of the regions of one nest, exact for slips that fade; phases are sought near those of :func:`attribute`.
 
     Parameters
     ----------
-    fit : Fit
-        At least one region.
-    boundary : int array, shape (region,)
-        Boundary of every region.
-    n : int
-        Number of boundaries; one without a region has probability 0.
-    noise : float
-        Misfit that photon noise alone leaves.
+    seen, whole, scale
+        As of :func:`attribute`.
+    nest : Nest
+    wave : complex array, shape (shell, row, column)
+        Fields of its shells.
+    phase : array, shape (region,)
+        Phases [rad] found first.
 
-    Notes
-    -----
-    Boundaries are equally likely beforehand, and so are the regions of each. What
-    the best region leaves above the noise is the error of the model (shape
-    of the region, object, ageing); it is taken to be spread over some 25
-    speckles, not over all pixels, which calibrates the probabilities on simulated
-    series. "None" explains 15 % of the change, as any region might.
+    Returns
+    -------
+    misfit, phase : arrays, shape (region,)
     """
-    lowest = float(fit.misfit.min())
-    left = max(lowest - noise, 0.0)
-    width = 2 * (1 + left / SPECKLES)
-    none = np.exp((lowest - noise - NONE * max(fit.unchanged - noise, 0.0)) / width)
-    likelihood = np.exp((lowest - fit.misfit) / width)
-    total = np.array([likelihood[boundary == k].mean() if np.any(boundary == k) else 0.0 for k in range(n)])
-    every = np.append(total, none * float(total.max()))
-    return every / every.sum()
+    tried = phase[:, None] + NEAR * np.where(np.abs(phase) < 1.2, 0.7, 1.0)[:, None]
+    turns = (np.exp(1j * tried[:, :, None] * nest.share[:, None, :]) - 1).reshape(-1, nest.share.shape[1])
+    moved = turns.astype(np.complex64) @ wave.reshape(len(wave), -1)
+    root = np.sqrt(seen.weight)
+    doubled = _flat(2 * scale * root * np.conj(whole), np.complex64)
+    root, data = _flat(root, np.float32), _flat(root * seen.counts, np.float32)
+    model = moved.real * doubled.real - moved.imag * doubled.imag + np.float32(scale) * root * (moved.real**2 + moved.imag**2)
+    model -= data
+    misfit = np.einsum("rp,rp->r", model, model).astype(float).reshape(tried.shape)
+    chosen = np.argmin(misfit, axis=1)
+    every = np.arange(len(phase))
+    best = np.angle(np.exp(1j * tried[every, chosen]))
+    return misfit[every, chosen], best
