@@ -65,3 +65,17 @@ def test_a_known_distortion_comes_back_from_speckle_patterns_of_one_photon_per_p
     p = profiles.profile("nano", reflections=((1, 1, 1), (1, 1, -1)), events=False)
     found = kinematics.distortion_of_patterns(distorted_peaks.pairs(p, seed, frames=12, known=KNOWN), error_px=0.02)
     np.testing.assert_allclose(found.matrix, KNOWN, atol=BAR)
+
+
+def test_every_event_has_the_distortion_of_its_own_shifts_or_none():
+    rng = np.random.default_rng(3)
+    rows, columns = np.array([[0.0, 1.9e-3]] * 2), np.array([[1.9e-3, 1e-5]] * 2)
+    shifts, errors = rng.normal(0, 0.3, (3, 2, 2)), rng.uniform(0.02, 0.1, (3, 2))
+    shifts[1, 0] = np.nan
+    found = kinematics.distortion_steps(shifts, errors, TWO, rows, columns)
+    assert found[1] is None
+    for k in (0, 2):
+        moved = shifts[k, :, :1] * rows + shifts[k, :, 1:] * columns
+        expected = kinematics.plane_distortion(moved, TWO, errors[k] * 1.9e-3)
+        np.testing.assert_allclose(found[k].matrix, expected.matrix)
+        np.testing.assert_allclose(found[k].strain_error, expected.strain_error, rtol=1e-6)

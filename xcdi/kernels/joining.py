@@ -96,7 +96,7 @@ def choose_hands(likeness: Array, g: Array, gradients: Array, weight: Array) -> 
     guess[0] = False
     if clear.all():
         return Hands(guess, "amplitude", float("nan"), ~clear)
-    if len(g) <= g.shape[1]:
+    if len(g) <= np.linalg.matrix_rank(g):
         return Hands(guess, "guess", float("nan"), ~clear)
     choices = np.array(
         [np.array(hands) for hands in product(*((own,) if sure else (False, True) for own, sure in zip(guess, clear, strict=True)))]
@@ -114,7 +114,7 @@ def stated_hands(twins: Array, likeness: Array, g: Array, gradients: Array, weig
     found = choose_hands(likeness, g, gradients, weight)
     twins = np.asarray(twins, dtype=bool)
     denied = bool(((twins != found.twin) & ~found.undecided).any())
-    if found.by != "amplitude" and len(g) > np.shape(g)[1]:  # they may be undecided against the first, and not among themselves
+    if found.by != "amplitude" and len(g) > np.linalg.matrix_rank(g):  # they may be undecided against the first, and not among themselves
         denied = denied or _ratio(*_residuals(np.array([found.twin, twins]), np.asarray(g, dtype=float), gradients, weight)) < UNLIKE
     return found._replace(twin=twins, by="user", denied=denied)
 

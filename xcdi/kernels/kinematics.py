@@ -15,7 +15,7 @@ from xcdi.backend import Array
 from xcdi.kernels import tensor
 from xcdi.kernels.avalanches import sizes
 
-__all__ = ["Plane", "distortion_of_patterns", "plane_distortion", "shift_in_q"]
+__all__ = ["Plane", "distortion_of_patterns", "distortion_steps", "plane_distortion", "shift_in_q"]
 
 
 class Plane(NamedTuple):
@@ -129,3 +129,34 @@ def distortion_of_patterns(pairs: Iterable[tuple[Array, Array, Array, Array, Arr
         where.append(g)
         errors.append(error_px * np.linalg.norm(row_step))
     return plane_distortion(np.array(shifts), np.array(where), np.array(errors))
+
+
+def distortion_steps(shifts: Array, errors: Array, g: Array, row_steps: Array, column_steps: Array) -> list[Plane | None]:
+    """Mean distortion in the plane at each of several events; None where fewer than two peaks that are not in line have a shift.
+
+    Parameters
+    ----------
+    shifts : array, shape (event, n, 2)
+        By which each pattern moved, (row, column) [pixels]; NaN where it was not registered.
+    errors : array, shape (event, n)
+        Standard error of either component [pixels].
+    g : array, shape (n, 2)
+        Reflections [1/nm], components along the axes of the plane.
+    row_steps, column_steps : array, shape (n, 2)
+        Steps of a row and of a column of each [1/nm].
+
+    Examples
+    --------
+    >>> steps = np.array([[0.0, 1e-3]] * 2), np.array([[1e-3, 0.0]] * 2)
+    >>> one, none = distortion_steps([[[1.0, 0.0], [0.0, -1.0]], [[1.0, 0.0], [np.nan, 0.0]]], np.full((2, 2), 0.02), np.eye(2), *steps)
+    >>> round(one.rotation, 9), none is None
+    (0.001, True)
+    """
+    shifts, errors, g = (np.asarray(one, dtype=float) for one in (shifts, errors, g))
+    moved = shifts[..., :1] * row_steps + shifts[..., 1:] * column_steps
+    error = errors * np.linalg.norm(row_steps, axis=-1)
+    known = np.isfinite(moved).all(axis=-1) & (errors > 0)
+    return [
+        plane_distortion(one[there], g[there], wide[there]) if np.linalg.matrix_rank(g[there], tol=1e-3 * np.abs(g).max()) == 2 else None
+        for one, wide, there in zip(moved, error, known, strict=True)
+    ]
