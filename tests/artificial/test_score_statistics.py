@@ -131,7 +131,8 @@ def test_what_no_result_holds_is_absent_and_fails(module, case, plain, tmp_path)
 def analysed(folder, variant, seed=3, **settings):
     """Simulate catalogues, find their statistics, and return the result."""
     catalogues.write_catalogue(folder, "nano", seed, {}, variant)
-    found = avalanche_statistics.run([io.load(folder / f"catalogue_{k}.h5") for k in (1, 2)], avalanche_statistics.Settings(**settings))
+    options = avalanche_statistics.Settings(**({"smallest": 0.03} | settings))
+    found = avalanche_statistics.run([io.load(folder / f"catalogue_{k}.h5") for k in (1, 2)], options)
     io.save(found, folder / "result.h5", provenance={})
     return folder, folder / "result.h5"
 

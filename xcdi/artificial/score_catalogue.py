@@ -16,6 +16,7 @@ HOME = "entry/statistics"
 SIGNIFICANT = 0.05
 BRANCHING, CENSORED = 0.10, 0.15  # largest errors of the exponent
 ENOUGH = 200  # waiting times from which a law for them must be given
+RAISED = 1.01  # times the lower end of the truth: the end of a fit above it was sought in the data
 LEAST = 50  # events from which an exponent must be given
 RIVALS = {"cut-off": "cutoff", "log-normal": "lognormal"}  # law of the truth, and its name in a result
 LAWFUL = {"poisson": (True, True), "log-poisson": (False, True), "etas": (False, False)}  # exponential gaps: raw, rescaled
@@ -106,6 +107,9 @@ def _rival_rows(results: Sequence[h5py.File], truth: Truth) -> Iterator[Row]:
     law, n = truth.config["law"], _number(results, "n")
     if law == "branching" or np.isfinite(float(truth["completeness"])) or (n is not None and n < LEAST):
         return
+    smallest = _number(results, "smallest")
+    if law in RIVALS and smallest is not None and smallest > float(truth["range"][0]) * RAISED:
+        return  # a lower end that was raised leaves a tail that a power law may fit
     wanted = RIVALS.get(law, "none")
     name = "law preferred over the power law"
     preferred = _preferred(results)
