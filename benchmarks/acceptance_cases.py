@@ -63,6 +63,8 @@ STATISTICS = (
     "censored",
     "waiting_poisson",
     "waiting_ageing",
+    "brightnesses",
+    "aftershocks",
 )
 ODD = ("tilt-0.8", "tilt-1.0", "strain-1e-2", "blur-0.8")  # 'phasing hard'
 COHERENT = '[recipe]\ncoherence = "off"\n'
@@ -87,6 +89,7 @@ CASES = (
     Case("hole", ("frames",), 2, variant="hole"),
     Case("losses", ("losses",), 3, options=SHORT),
     Case("live", ("live",), 2, profile="pico", options=(("frames", 120),)),
+    Case("live-events", ("live_events",), 3, variant="even,strong-ageing,areadetector", options=(("frames", 240), *LARGE[1:]), note=ENOUGH),
     _series("events-n1.0", "even,strong-ageing", 4),
     _series("events-n0.3", "even,strong-ageing,dim-0.3", 4, LARGE, ENOUGH),
     _series("events-n0.1", "even,strong-ageing,dim-0.1", 4, LARGE, ENOUGH),
@@ -111,6 +114,7 @@ CASES = (
     Case("attribution", ("attribution",), 8, variant="even", note=SLOW),
     Case("whole-grain", ("attribution",), 3, variant="whole-grain", note=SLOW),
     Case("slab", ("attribution",), 3, variant="slab", note=SLOW),
+    Case("three-peaks", ("slips",), 6, variant="three-peaks", note=SLOW),
     Case(
         "end-to-end",
         ("events",),

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import acceptance_judges as judges
 import acceptance_judges_series as events
+import acceptance_live_events as live
+import acceptance_shear as shear
 from acceptance_verdict import Found, Verdict
 
 __all__ = ["ROWS", "Row"]
@@ -189,7 +191,8 @@ ROWS = (
         "shear test",
         "tangential versus normal Delta u of 0.5-1.5 nm, >= 3 peaks, n 1, f > 0.02",
         "median angle error <= 15 deg from D alone, <= 5 deg with the forward model; classification accuracy >= 0.9",
-        needs="events of several peaks fitted by one displacement",
+        ("three-peaks",),
+        shear.judge,
     ),
     _statistic("catalogue fit", "C1, bias", "truncated ML bias < 0.03 at N 300; unbounded estimator not the default", "power_law_bias"),
     _statistic("catalogue fit", "C1, interval", "95 % interval covers truth in 88-99 % of 200 trials", "power_law_coverage"),
@@ -203,6 +206,13 @@ ROWS = (
     ),
     _statistic("waiting times", "C5", "accepted as exponential in >= 90 %", "waiting_poisson"),
     _statistic("waiting times", "C6", "rejected raw and accepted after rate rescaling", "waiting_ageing"),
+    _statistic("waiting times", "C7", "K, p, c, a within 2 errors in >= 85 % each", "aftershocks"),
+    _statistic(
+        "catalogue fit",
+        "C8, series of different brightness",
+        "tau within 0.15, less spread than from the worst completeness on",
+        "brightnesses",
+    ),
     Row(
         "end to end",
         "16 S1 scans, n 1.0, ageing: exponent",
@@ -217,7 +227,7 @@ ROWS = (
         ("end-to-end",),
         events.brighter,
     ),
-    Row("live mode", "S3 streamed at frame rate: events", "announced within w + 5 frames", needs="events found while the series grows"),
+    Row("live mode", "S3 streamed at frame rate: events", "announced within w + 5 frames", ("live-events",), live.soon),
     Row(
         "live mode",
         "S3 streamed at frame rate: two-time, memory",

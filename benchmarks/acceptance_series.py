@@ -32,7 +32,7 @@ def events(bench: Any) -> dict[str, Any]:
 
 
 def _columns(found: xr.Dataset) -> dict[str, Any]:
-    names = ("frame", "drop", "drop_error", "drop_internal", "shift_row", "shift_column", "flags")
+    names = ("frame", "drop", "drop_whitened", "drop_error", "drop_internal", "shift_row", "shift_column", "flags")
     return {name: [str(flag) for flag in found[name].values] if name == "flags" else found[name].values for name in names}
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import acceptance_direct
 import acceptance_files
 import acceptance_imaging
+import acceptance_live_events
 import acceptance_series
+import acceptance_shear
 import acceptance_statistics
 import h5py
 import numpy as np
@@ -85,7 +87,7 @@ MEASURES: dict[str, Callable[[Bench], dict[str, Any]]] = {
     name: getattr(module, name)
     for module in (acceptance_direct, acceptance_files, acceptance_imaging, acceptance_series)
     for name in module.__all__
-} | {"statistics": statistics}
+} | {"slips": acceptance_shear.slips, "statistics": statistics, "live_events": acceptance_live_events.live_events}
 
 
 def run(case: Case, seed: int, work: Path, version: str) -> dict[str, Any]:

@@ -11,16 +11,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from scanfiles import grow
 
 from xcdi import io
 from xcdi.errors import XcdiError
-from xcdi.jobs import Job, follow_scans, make_job, run_job, run_many, watch
+from xcdi.jobs import Job, follow_scans, make_job, pipelines, run_job, run_many, watch
 from xcdi.jobs.ahead import Ahead
 from xcdi.jobs.bugs import why
 from xcdi.jobs.job import file_name
 from xcdi.jobs.lock import locked, tidy
 from xcdi.jobs.making import together
+from xcdi.jobs.one import open_inputs
 from xcdi.jobs.origin import is_done
 
 TOY = str(Path(__file__).with_name("toy.py"))
@@ -225,6 +227,16 @@ def test_an_experiment_needs_all_its_members():
         rocking, series = "{scan}_rocking", "{scan}_series"
 
     assert together(["p_rocking", "p_series", "q_rocking", "alone"], Both, Names) == ["p"]
+
+
+def test_of_results_a_pipeline_gets_the_parts_it_names(night, tmp_path):
+    reader = 'READS, PARTS = "results", ("events", "boundaries")\nSettings = None\ndef run(results, *rest): ...\ndef summary(result): ...\n'
+    (tmp_path / "reader.py").write_text(reader)
+    parts = {name: xr.Dataset({"n": ((), k, {"units": "1"})}) for k, name in enumerate(("correlation", "events"))}
+    io.save(parts, tmp_path / "one.h5", provenance={})
+    job = make_job(str(tmp_path / "reader.py"), [tmp_path / "one.h5"], out=tmp_path / "out")
+    ((one,),) = open_inputs(job, pipelines.find(job.pipeline), None)
+    assert list(one) == ["events"]
 
 
 def test_a_pipeline_without_summary_is_refused_by_name(tmp_path):

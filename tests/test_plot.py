@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from xcdi.errors import SchemaError, XcdiError
-from xcdi.plot import avalanches, correlation, phasing, report, strain, style, tables
+from xcdi.plot import correlation, event_statistics, linked, phasing, report, strain, style, tables
 
 LAB = ("z", "y", "x")
 TIMES = np.arange(19) * 0.5
@@ -218,26 +218,26 @@ def test_an_artefact_is_not_the_colour_of_an_event(series, events):
 
 
 def test_the_truncated_fit_is_drawn_over_its_range_only(statistics):
-    ax = avalanches.size_distribution(statistics)
+    ax = event_statistics.size_distribution(statistics)
     fit = ax.lines[-1]
     np.testing.assert_array_equal(fit.get_xdata(), statistics.fit_size)
     np.testing.assert_array_equal(fit.get_ydata(), statistics.fit_ccdf)
     said = ax.texts[0].get_text()
     assert "1.50 ± 0.10" in said
     assert "$N$ = 18" in said
-    assert "smallest = 0.05" in said
+    assert "$x_{min}$ = 0.05" in said
 
 
 def test_no_line_is_drawn_where_no_exponent_was_fitted(statistics):
     few = statistics.drop_attrs().assign_attrs(note="9 events; an exponent needs 50")
-    ax = avalanches.size_distribution(few)
+    ax = event_statistics.size_distribution(few)
     assert len(ax.lines) == 1
     assert not np.array_equal(ax.lines[0].get_xdata(), statistics.fit_size)
-    assert "needs 50" in ax.get_title()
+    assert "needs 50" in ax.texts[0].get_text()
 
 
 def test_events_are_counted_per_boundary_whichever_side_comes_first(events):
-    assert avalanches._counts(events) == {(1, 2): 2}
+    assert linked.activity(events, None) == ({(1, 2): 2.0}, "events")
 
 
 def test_kept_starts_and_dropped_ones_are_told_apart():

@@ -126,13 +126,22 @@ def run(
     redo: Annotated[bool, typer.Option("--redo", help="compute also what is there already")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done; read no frame")] = False,
     chunk: Chunk = 50,
+    then: Annotated[
+        str,
+        typer.Option(
+            metavar="PIPELINE",
+            help="then one that reads results, on those of all the scans, done now or before, as avalanche_statistics; "
+            "its settings: --set avalanche_statistics.seed=1",
+        ),
+    ] = "",
 ) -> int:
     """Put scans through a pipeline; a bad scan does not stop the others, and a second run does what is missing."""
     from xcdi.cli.run import dry_run as describe
     from xcdi.cli.run import run as run_scans
     from xcdi.cli.tasks import Request
 
-    request = Request(pipeline, file, scans or [], beamline, settings, assignments or [], device.value, out, workers, chunk, redo)
+    asked = assignments or []
+    request = Request(pipeline, file, scans or [], beamline, settings, asked, device.value, out, workers, chunk, redo, then)
     return describe(request) if dry_run else run_scans(request, scheduler)
 
 
@@ -149,7 +158,7 @@ def live(
     workers: Annotated[int | None, typer.Option(min=1, help="threads [default: every core]")] = None,
     patience: Annotated[float, typer.Option(min=0.0, help="seconds without a new frame or scan before the end")] = 30.0,
     redo: Annotated[bool, typer.Option("--redo", help="compute also what is there already")] = False,
-    block: Annotated[int, typer.Option(min=1, help="frames taken at a time")] = 16,
+    block: Annotated[int | None, typer.Option(min=1, help="frames taken at a time [default: 16, or what the pipeline asks for]")] = None,
     every: Annotated[float, typer.Option(min=0.0, help="least seconds between two updates of latest.h5 and latest.png")] = 3.0,
     poll: Annotated[float, typer.Option(min=0.01, help="seconds between two looks at the file")] = 0.2,
 ) -> int:
@@ -158,7 +167,7 @@ def live(
     from xcdi.cli.tasks import Request
 
     scans = [scan] if scan else []
-    request = Request(pipeline, path, scans, beamline, settings, assignments or [], device.value, out, workers, block, redo)
+    request = Request(pipeline, path, scans, beamline, settings, assignments or [], device.value, out, workers, block or 16, redo)
     return follow(request, patience_s=patience, block=block, every_s=every, poll_s=poll)
 
 
@@ -219,12 +228,13 @@ def two_time(
     file: Annotated[Path, typer.Argument(help=".npy file with a two-time correlation, a square matrix", metavar="MAP.npy")],
     frame_time: Annotated[float | None, typer.Option(min=1e-12, help="seconds from frame to frame [default: unknown]")] = None,
     pixels: Annotated[int | None, typer.Option(min=1, help="pixels that were averaged [default: unknown]")] = None,
+    window: Annotated[int, typer.Option(min=4, help="frames on either side of an event")] = 12,
     out: Out = Path("out"),
 ) -> int:
-    """Read a two-time correlation from elsewhere: one-time function, ages, traces and their variance."""
+    """Read a two-time correlation from elsewhere: one-time function, ages, traces and their variance, and events."""
     from xcdi.cli.two_time import two_time as describe
 
-    return describe(file, out, frame_time_s=frame_time, pixels=pixels)
+    return describe(file, out, frame_time_s=frame_time, pixels=pixels, window=window)
 
 
 @app.command()

@@ -7,14 +7,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import create_model
+
 from xcdi import settings as settings_files
 from xcdi.cli.output import usable_cores
 from xcdi.errors import XcdiError
 from xcdi.jobs import pipelines
 from xcdi.jobs.job import Job
 from xcdi.jobs.making import experiments, make_job
+from xcdi.settings import Model
 
-__all__ = ["Request", "chosen_settings", "jobs_of", "live_job", "prepare", "ready_folder"]
+__all__ = ["Request", "Then", "chosen_settings", "jobs_of", "live_job", "prepare", "prepare_then", "ready_folder"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,21 @@ class Request:
     workers: int | None
     chunk: int
     redo: bool = False
+    then: str = ""
 
     @property
     def threads(self) -> int:
         """Workers asked for; every core this process may use, or one for a GPU, where none were."""
         return self.workers or (1 if self.device == "gpu" else usable_cores())
+
+
+@dataclass(frozen=True)
+class Then:
+    """What reads the results of all scans when these are done: a pipeline and its settings as TOML text."""
+
+    pipeline: str
+    name: str
+    settings: str
 
 
 def prepare(request: Request) -> tuple[ModuleType, Any]:
@@ -56,9 +69,51 @@ def prepare(request: Request) -> tuple[ModuleType, Any]:
 
 
 def chosen_settings(request: Request, pipeline: ModuleType) -> Any:
-    """The pipeline's settings: defaults, then the file, then every ``--set``."""
-    chosen = settings_files.read(pipeline.Settings, request.settings) if request.settings else pipeline.Settings()
+    """The pipeline's settings: defaults, then the file, then every ``--set``; without those of a second pipeline."""
+    if not request.then:
+        return _filled(request, pipeline.Settings)
+    values = _with_second(request, pipeline)[0].model_dump(mode="json")
+    values.pop(_name_of(request.then))
+    return settings_files.from_mapping(pipeline.Settings, values)
+
+
+def prepare_then(request: Request) -> Then | None:
+    """The second pipeline of a run, with its settings: the table, and every ``--set``, that begins with its name.
+
+    Raises
+    ------
+    XcdiError
+        If it does not read results, or the first pipeline takes none but them.
+    """
+    if not request.then:
+        return None
+    both, name = _with_second(request, pipelines.find(request.pipeline))
+    return Then(request.then, name, settings_files.to_toml(getattr(both, name)))
+
+
+def _with_second(request: Request, pipeline: ModuleType) -> tuple[Any, str]:
+    """Settings of both pipelines, filled: those of the second are a table of its name."""
+    second, name = pipelines.find(request.then), _name_of(request.then)
+    if not pipelines.reads_results(second):
+        readers = ", ".join(each for each in pipelines.names() if pipelines.reads_results(pipelines.find(each)))
+        raise XcdiError(f"--then {request.then}: takes scans, expected a pipeline that reads results: {readers}, or your own")
+    if pipelines.reads_results(pipeline):
+        raise XcdiError(f"--then {request.then}: {request.pipeline} takes results itself; run {request.then} on its result by hand")
+    if name in pipeline.Settings.model_fields:
+        raise XcdiError(f"--then {request.then}: {request.pipeline} has a setting of that name; give the file of one another name")
+    table: dict[str, Any] = {name: (second.Settings, second.Settings())}
+    kind: type[Model] = create_model("Both", __base__=pipeline.Settings, **table)
+    return _filled(request, kind), name
+
+
+def _filled(request: Request, kind: Any) -> Any:
+    chosen = settings_files.read(kind, request.settings) if request.settings else kind()
     return settings_files.override(chosen, *request.assignments)
+
+
+def _name_of(place: str) -> str:
+    """Last part of a pipeline's name, or the stem of its file."""
+    return Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
 
 
 def jobs_of(request: Request, pipeline: ModuleType, chosen: Any) -> list[Job]:

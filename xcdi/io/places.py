@@ -17,6 +17,8 @@ HOMES = {
     "fluctuations": "/entry/fluctuations",
     "speckles": "/entry/speckles",
     "events": "/entry/events",
+    "patterson": "/entry/patterson",
+    "slips": "/entry/slips",
     "statistics": "/entry/statistics",
 }
 NAMES = {

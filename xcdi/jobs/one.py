@@ -61,9 +61,14 @@ def open_inputs(job: Job, pipeline: ModuleType, chosen: Any) -> list[Any]:
     from xcdi.beamline import load_beamline
 
     if pipelines.reads_results(pipeline):
-        return [[io.load(path) for path in job.results]]
+        return [[_wanted(io.load(path), pipelines.parts(pipeline)) for path in job.results]]
     beamline = load_beamline(job.beamline)
     return [io.open_scan(job.path, scan, beamline, frames_per_chunk=job.chunk) for scan in members(pipeline, chosen, job.scan)]
+
+
+def _wanted(result: dict[str, Any], parts: frozenset[str] | None) -> dict[str, Any]:
+    """What the pipeline reads of a result; the matrices of a hundred others would not fit in memory together."""
+    return result if parts is None else {name: part for name, part in result.items() if name in parts}
 
 
 @contextmanager

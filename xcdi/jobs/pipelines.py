@@ -14,7 +14,7 @@ from xcdi.errors import SettingsError, XcdiError, suggest
 from xcdi.jobs.job import Job
 from xcdi.resolve import load_module
 
-__all__ = ["find", "first_line", "inputs", "names", "reads_results", "settings_of"]
+__all__ = ["find", "first_line", "inputs", "names", "parts", "reads_results", "settings_of"]
 
 
 def names() -> dict[str, Path]:
@@ -60,6 +60,11 @@ def inputs(pipeline: ModuleType) -> tuple[str, ...]:
 def reads_results(pipeline: ModuleType) -> bool:
     """Whether the pipeline takes result files instead of scans."""
     return getattr(pipeline, "READS", "scans") == "results"
+
+
+def parts(pipeline: ModuleType) -> frozenset[str] | None:
+    """Names of the parts of each result that a pipeline reads, by its ``PARTS``; None: all of them."""
+    return frozenset(pipeline.PARTS) if hasattr(pipeline, "PARTS") else None
 
 
 def first_line(file: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -12,15 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from skimage.morphology import medial_axis
 
-from xcdi.plot import reading, strain, style
+from xcdi.plot import catalogue_checks, linked, reading, strain, style
 
-__all__ = ["boundary_map", "boundary_slices", "boundary_timeline", "drops", "score", "size_distribution", "waiting_times"]
+__all__ = ["boundary_map", "boundary_slices", "boundary_timeline", "completeness", "drops", "grain_map", "score"]
 
 BLUE = "#0072b2"
-SIZES = {"drop": "drop $D$", "drop_internal": "internal drop $D$", "fraction": "fraction $f$"}
+ASIDE = "set apart"
+ACTIVE = "YlOrRd"  # colours of the activity of boundaries
 Pair = tuple[int, int]
 
 
@@ -54,107 +57,66 @@ def score(events: xr.Dataset, ax: Axes | None = None, *, time: np.ndarray | None
 
 @style.paper()
 def drops(events: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Drop of the correlation across every event against its time, with error bars; grey is an artefact or rigid motion.
+    """Drop of the correlation across every event against its time, with error bars, in the colour of its boundary.
 
     Parameters
     ----------
     events : Dataset
-        EVENTS with `time` [s], `drop`, `drop_error`; `drop_internal` adds what remains once rigid motion is undone.
+        EVENTS with `time` [s], `drop`, `drop_error`; `boundary_i` and `boundary_j` give colours and letters, `drop_internal` adds what
+        remains once rigid motion is undone, the attribute smallest_visible a line at the drop of which half are found.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        Logarithmic sizes. An event whose drop is not positive within its noise is listed in the table, not drawn.
+        Logarithmic sizes; crosses are artefacts and rigid motion. An event whose drop is not positive is listed in the table, not drawn.
     """
     ax = style.own_axes(ax, height=2.9)
     time, drop = reading.shown(events, "time").values, reading.shown(events, "drop").values
     seen = np.isfinite(drop) & (drop > 0)
     if not seen.any():
-        style.note(ax, "no event of measurable size", where="centre")
         ax.set(xlabel="time (s)", ylabel="drop $D$")
-        return ax
+        return catalogue_checks.empty(ax, "no event of measurable size")
     error = np.nan_to_num(reading.shown(events, "drop_error").values)
     below = np.minimum(error, 0.9 * np.abs(drop))
-    real = reading.genuine(events)
-    for chosen, colour, word in ((seen & real, style.EVENT, "drop $D$"), (seen & ~real, "0.55", "artefact or rigid motion")):
-        if chosen.any():
-            shape: dict[str, Any] = {"fmt": "o", "ms": 5, "color": colour, "ecolor": "0.4", "elinewidth": 1, "capsize": 2}
-            ax.vlines(time[chosen], 0, drop[chosen], color=colour, lw=0.8, alpha=0.35)
-            ax.errorbar(time[chosen], drop[chosen], [below[chosen], error[chosen]], label=word, **shape)
+    for chosen, colour, word in _shown_as(events):
+        if (chosen & seen).any():
+            _stems(ax, time[chosen & seen], drop[chosen & seen], (below[chosen & seen], error[chosen & seen]), colour, word)
     if "drop_internal" in events:
         _internal(ax, events)
     low, high = float(np.min((drop - below)[seen])), float(np.max((drop + error)[seen]))
+    _visible(ax, events)
     ax.set(xlabel="time (s)", ylabel="drop $D$", yscale="log", ylim=(low / 1.6, min(2.0, 1.8 * high)))
     style.plain_log(ax.yaxis)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0, handletextpad=0.3)
+    count = len(ax.get_legend_handles_labels()[1])
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(count, 4), columnspacing=0.8, handletextpad=0.3)
     return ax
 
 
 @style.paper()
-def size_distribution(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Share of events at least as large as each, log-log, with the truncated power law over the range it was fitted to.
+def completeness(events: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Share of events put into the measured frames that the search finds, against their drop.
 
     Parameters
     ----------
-    statistics : Dataset
-        STATISTICS: `size` and `ccdf`, one per event; `fit_size` and `fit_ccdf`, the fitted curve; scalars `exponent`,
-        `exponent_error`, `smallest`, `largest` and `n`.
+    events : Dataset
+        EVENTS with `injected_drop`, `injected_found` and `injected_error` (injected); the attributes smallest_visible, completeness
+        and smallest_expected mark where half and nine in ten are found, and where counts and contrast alone would have the first.
     ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-        No line is drawn where no exponent was fitted; the note of the statistics says why.
     """
-    ax = style.own_axes(ax, height=3.4)
-    size, share = _ccdf(statistics)
-    ax.set(xlabel=SIZES.get(str(statistics.attrs.get("size")), "event size"), ylabel="share of events at least this large")
-    if not size.size:
-        style.note(ax, "no event of measurable size", where="centre")
-        return ax
-    ax.plot(size, share, "o", ms=4, mew=0, color=BLUE, alpha=0.7)
-    ax.set(xscale="log", yscale="log", ylim=(max(0.4 / size.size, 1e-6), 1.4))
-    exponent, smallest, largest, n = (reading.value(statistics, name) for name in ("exponent", "smallest", "largest", "n"))
-    lines = [f"$N$ = {int(n if n is not None else size.size)}"]
-    if smallest is not None:
-        ax.axvline(smallest, color="0.5", ls=":", lw=1)
-        lines.append(f"smallest = {smallest:.3g}")
-    if exponent is None:
-        ax.set_title(str(statistics.attrs.get("note", "")), fontsize=9, wrap=True)
-    else:
-        ax.plot(reading.shown(statistics, "fit_size").values, reading.shown(statistics, "fit_ccdf").values, color="black", lw=1.5)
-        lines.insert(0, rf"$\tau$ = {reading.number(exponent, reading.value(statistics, 'exponent_error'))}")
-        lines += [f"largest = {largest:.3g}"] if largest is not None else []
+    ax = style.own_axes(ax)
+    drop, found = reading.shown(events, "injected_drop").values, reading.shown(events, "injected_found").values
+    error = np.nan_to_num(events["injected_error"].values) if "injected_error" in events else np.zeros(drop.size)
+    ax.errorbar(drop, found, error, fmt="o-", ms=5, color=BLUE, ecolor="0.5", elinewidth=1, capsize=2, zorder=3)
+    marks = (("smallest_visible", "50 %", ":"), ("completeness", "90 %", "--"), ("smallest_expected", "from counts", "-."))
+    for name, words, line in marks:
+        place = reading.value(events, name)
+        if place is not None and place > 0:
+            ax.axvline(place, color="0.35", ls=line, lw=1.1, label=f"{words}: $D$ = {place:.2g}")
+    ax.set(xscale="log", xlabel="drop $D$ of an injected event", ylabel="share that is found", ylim=(-0.03, 1.05))
     style.plain_log(ax.xaxis)
-    style.note(ax, "\n".join(lines), where="lower left")
-    return ax
-
-
-@style.paper()
-def waiting_times(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
-    """Share of the times between successive events that are at least as long as each, log-log.
-
-    Parameters
-    ----------
-    statistics : Dataset
-        STATISTICS with `waiting` [s], one per gap; `p_exponential` and `p_exponential_rescaled` where a law was tested.
-    ax : Axes, optional
-    """
-    ax = style.own_axes(ax, height=3.4)
-    gaps = reading.shown(statistics, "waiting").values
-    gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
-    ax.set(xlabel="waiting time (s)", ylabel="share of waits at least this long")
-    if not gaps.size:
-        style.note(ax, "fewer than two events", where="centre")
-        return ax
-    ax.ecdf(gaps, complementary=True, color=BLUE, lw=1.4)
-    ax.set(xscale="log", yscale="log", ylim=(max(0.4 / gaps.size, 1e-6), 1.4))
-    lines = [f"{gaps.size} waits"]
-    for name, words in (("p_exponential", "$p$ exponential"), ("p_exponential_rescaled", "$p$ exponential, rate removed")):
-        found = reading.value(statistics, name)
-        lines += [f"{words} = {found:.2g}"] if found is not None else []
-    style.note(ax, "\n".join(lines), where="lower left")
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="upper left", handlelength=1.6)
     return ax
 
 
@@ -168,8 +130,9 @@ def boundary_timeline(events: xr.Dataset, ax: Axes | None = None) -> Axes:
         EVENTS with `time` [s], `drop`, `boundary_i` and `boundary_j`; `probability` makes doubtful links pale.
     ax : Axes, optional
     """
-    time, drop, pairs = reading.shown(events, "time").values, reading.shown(events, "drop").values, _pairs(events)
-    rows = sorted({pair for pair in pairs if pair is not None})
+    time, drop, pairs = reading.shown(events, "time").values, reading.shown(events, "drop").values, linked.pairs(events)
+    known = linked.links(events)
+    rows = list(known)[::-1]  # the busiest at the top
     ax = style.own_axes(ax, style.DOUBLE, 1.3 + 0.28 * (len(rows) + 1))
     level = np.array([rows.index(pair) + 1 if pair is not None else 0 for pair in pairs], dtype=int)
     sure = np.nan_to_num(events["probability"].values, nan=0.0) if "probability" in events else np.ones(time.size)
@@ -177,15 +140,15 @@ def boundary_timeline(events: xr.Dataset, ax: Axes | None = None) -> Axes:
     area = 25 + 350 * size / max(size.max(initial=0.0), 1e-9)
     ax.hlines(range(len(rows) + 1), 0, 1, color="0.88", lw=0.8, transform=ax.get_yaxis_transform(), zorder=0)
     drawn = ax.scatter(time, level, area, sure, cmap="Reds", vmin=0, vmax=1, edgecolors="black", linewidths=0.6)
-    ax.set_yticks(range(len(rows) + 1), ["none", *(f"{i}–{j}" for i, j in rows)])
+    ax.set_yticks(range(len(rows) + 1), ["none", *(f"{known[i, j].letter}: {i} | {j}" for i, j in rows)])
     ax.set(xlabel="time (s)", ylabel="between grains", ylim=(-0.6, len(rows) + 0.6))
     style.host(ax).colorbar(drawn, ax=ax, pad=0.02, label="probability")
     return ax
 
 
 @style.paper()
-def boundary_slices(crystal: xr.Dataset, events: xr.Dataset) -> Figure:
-    """Three slices of the grains with every boundary coloured by the number of events on it.
+def boundary_slices(crystal: xr.Dataset, events: xr.Dataset, boundaries: xr.Dataset | None = None) -> Figure:
+    """Three slices of the grains with every boundary coloured by its activity.
 
     Parameters
     ----------
@@ -193,32 +156,67 @@ def boundary_slices(crystal: xr.Dataset, events: xr.Dataset) -> Figure:
         CRYSTAL with `grain` (z, y, x).
     events : Dataset
         EVENTS with `boundary_i` and `boundary_j`, the grains on the two sides.
+    boundaries : Dataset, optional
+        With `area_nm2`: colours are then events per µm² and not their number.
 
     Returns
     -------
     Figure
-        Thin grey lines are boundaries without an event.
+        Thin grey lines are boundaries without an event; letters are those of :func:`drops` and of the two-time map of the poster.
     """
-    counts = _counts(events)
+    busy, words = linked.activity(events, boundaries)
     labels = strain.cropped(crystal)["grain"]
     wide = [np.ptp(style.edges(labels[right].values)) for _, right in strain.PLANES]
     made = style.figure(style.DOUBLE, 3.1)
     made.set_layout_engine("compressed")
     for ax, (up, right) in zip(made.subplots(1, 3, width_ratios=wide), strain.PLANES, strict=True):
-        (across,) = {"x", "y", "z"} - {up, right}
-        plane = labels.sel({across: 0.0}, method="nearest").transpose(up, right)
-        pale = plane.where(plane > 0)
-        style.pale(style.image(ax, pale, style.LOOKS["grain"], style.limits(labels.values, "labels")), 0.35)
-        _coloured_lines(ax, plane, counts)
-        ax.set(xlabel=f"${right}$ (nm)", ylabel=f"${up}$ (nm)", title=strain.SEEN[up, right])
-        ax.locator_params(nbins=4)
-    _count_bar(made.axes, counts)
+        plane = _pale_grains(ax, labels, (up, right))
+        _coloured_lines(ax, plane, _shaded(busy))
+        _lettered(ax, plane, linked.links(events), "black")
+        ax.set(title=strain.SEEN[up, right])
+    style.level(made.axes)
+    _activity_bar(made.axes, busy, words)
     return made
 
 
 @style.paper()
-def boundary_map(crystal: xr.Dataset, events: xr.Dataset, ax: Axes3D | None = None, *, view: tuple[float, float] = (22.0, -55.0)) -> Axes3D:
-    """The grain boundaries in 3D, coloured by the number of events on each.
+def grain_map(crystal: xr.Dataset, events: xr.Dataset, ax: Axes | None = None, *, seen: tuple[str, str] = ("y", "x")) -> Axes:
+    """One slice of the grains, numbered, with every boundary that slipped in the colour, and with the letter, of its events.
+
+    Parameters
+    ----------
+    crystal : Dataset
+        CRYSTAL with `grain` (z, y, x).
+    events : Dataset
+        EVENTS with `boundary_i` and `boundary_j`.
+    ax : Axes, optional
+    seen : (str, str)
+        The axes that point up and right.
+    """
+    ax = style.own_axes(ax, 4.0, 3.6)
+    known = linked.links(events)
+    plane = _pale_grains(ax, strain.cropped(crystal)["grain"], seen, grey=True)
+    _coloured_lines(ax, plane, {pair: link.colour for pair, link in known.items()})
+    _lettered(ax, plane, known)
+    for grain in np.unique(plane.values[plane.values > 0]):
+        inside = medial_axis(np.pad(plane.values == grain, 1), return_distance=True, rng=0)[1][1:-1, 1:-1]
+        row, column = np.unravel_index(np.argmax(inside), inside.shape)
+        where = float(plane[seen[1]][column]), float(plane[seen[0]][row])
+        ax.text(*where, str(int(grain)), ha="center", va="center", color="0.25", fontsize=9)
+    style.scale_bar(ax)
+    return ax
+
+
+@style.paper()
+def boundary_map(
+    crystal: xr.Dataset,
+    events: xr.Dataset,
+    ax: Axes3D | None = None,
+    *,
+    boundaries: xr.Dataset | None = None,
+    view: tuple[float, float] = (22.0, -55.0),
+) -> Axes3D:
+    """The grain boundaries in 3D, coloured by their activity.
 
     Parameters
     ----------
@@ -228,25 +226,77 @@ def boundary_map(crystal: xr.Dataset, events: xr.Dataset, ax: Axes3D | None = No
         EVENTS with `boundary_i` and `boundary_j`.
     ax : Axes, optional
         Axes of projection "3d".
+    boundaries : Dataset, optional
+        With `area_nm2`: colours are then events per µm² and not their number.
     view : (float, float)
         Elevation and azimuth of the eye, deg.
 
     Returns
     -------
     Axes
-        Faces between voxels of two grains; pale grey ones saw no event.
+        Faces between voxels of two grains, with the letters of the busy ones; pale grey ones saw no event.
     """
     ax = style.own_axes_3d(ax)
-    counts = _counts(events)
+    busy, words = linked.activity(events, boundaries)
     corners, pairs, turned = _faces(strain.cropped(crystal)["grain"])
-    colours = _count_colours(counts)
-    shades = np.array([colours(counts[pair]) if pair in counts else (0.75, 0.75, 0.75, 0.25) for pair in pairs]).reshape(-1, 4)
+    colours = _shaded(busy)
+    shades = np.array([colours.get(pair, (0.75, 0.75, 0.75, 0.25)) for pair in pairs]).reshape(-1, 4)
     shades[:, :3] *= np.array([0.8, 1.0, 0.9])[turned, None]  # faces across z, y, x: tells them apart
     ax.add_collection3d(Poly3DCollection(corners, facecolors=shades, edgecolors="none", antialiased=False))
+    for pair, link in linked.links(events).items():
+        middle = corners[[k for k, other in enumerate(pairs) if other == pair]].mean(axis=1)
+        if middle.size:
+            look: dict[str, Any] = {"fontsize": 10, "fontweight": "bold", "color": "black", "path_effects": style.halo("white", 2.5)}
+            ax.text(*np.median(middle, axis=0), link.letter, ha="center", va="center", zorder=20, **look)
     strain.box(ax, crystal)
     ax.view_init(*view, vertical_axis="y")
-    _count_bar([ax], counts, shrink=0.6, pad=0.18)
+    _activity_bar([ax], busy, words, shrink=0.6, pad=0.18)
     return ax
+
+
+def _pale_grains(ax: Axes, labels: xr.DataArray, seen: tuple[str, str], *, grey: bool = False) -> xr.DataArray:
+    """Draw one slice of the grains, pale, or all of one grey; return it."""
+    up, right = seen
+    (across,) = {"x", "y", "z"} - {up, right}
+    plane = labels.sel({across: 0.0}, method="nearest").transpose(up, right)
+    shown = plane.where(plane > 0)
+    drawn = style.image(ax, shown, style.LOOKS["grain"], style.limits(labels.values, "labels"))
+    if grey:
+        drawn.set(cmap=ListedColormap(["0.9"]).with_extremes(bad=(1.0, 1.0, 1.0, 0.0)))
+        ax.set_facecolor("white")
+    else:
+        style.pale(drawn, 0.35)
+    ax.set(xlabel=f"${right}$ (nm)", ylabel=f"${up}$ (nm)")
+    ax.locator_params(nbins=4)
+    return plane
+
+
+def _shown_as(events: xr.Dataset) -> list[tuple[np.ndarray, Any, str]]:
+    """Which events are drawn in which colour, and what the legend says of them."""
+    found, known, real = linked.pairs(events), linked.links(events), reading.genuine(events)
+    parts: list[tuple[np.ndarray, Any, str]] = []
+    for pair, link in known.items():
+        where = np.array([other == pair for other in found], bool)
+        parts.append((where, link.colour, f"{link.letter}: {pair[0]} | {pair[1]}"))
+    nobody = np.array([other is None for other in found], bool) & real
+    return [*parts, (nobody, linked.NOBODY if known else style.EVENT, "no boundary" if known else "drop $D$"), (~real, "0.55", ASIDE)]
+
+
+def _stems(ax: Axes, time: np.ndarray, drop: np.ndarray, error: tuple[np.ndarray, np.ndarray], colour: Any, word: str) -> None:
+    """A point on a line from the axis for every event."""
+    shape: dict[str, Any] = {"fmt": "x" if word == ASIDE else "o", "ms": 5, "color": colour, "ecolor": "0.4"}
+    ax.vlines(time, 0, drop, color=colour, lw=0.8, alpha=0.35)
+    ax.errorbar(time, drop, error, elinewidth=1, capsize=2, label=word, zorder=3, **shape)
+
+
+def _visible(ax: Axes, events: xr.Dataset) -> None:
+    """A dotted line at the drop of which half of the events are found."""
+    smallest = reading.value(events, "smallest_visible")
+    if smallest is not None and smallest > 0:
+        ax.axhline(smallest, color="0.35", ls=":", lw=1.1, zorder=1)
+        where = ax.get_yaxis_transform()
+        look: dict[str, Any] = {"fontsize": 8, "color": "0.35", "path_effects": style.halo(), "zorder": 5}
+        ax.text(0.995, smallest, "half are found", transform=where, ha="right", va="bottom", **look)
 
 
 def _internal(ax: Axes, events: xr.Dataset) -> None:
@@ -259,49 +309,48 @@ def _internal(ax: Axes, events: xr.Dataset) -> None:
     ax.plot(time[there], inner[there], "o", mfc="none", mec="black", ms=8, mew=0.9, label="after undoing rigid motion")
 
 
-def _ccdf(statistics: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Sizes and shares, of the positive sizes alone: others have no place on a logarithmic axis."""
-    size, share = np.ravel(reading.shown(statistics, "size").values), np.ravel(reading.shown(statistics, "ccdf").values)
-    there = np.isfinite(size) & (size > 0) & (share > 0)
-    return size[there], share[there]
+def _activity_bar(axes: Sequence[Axes], busy: Mapping[Pair, float], words: str, **options: float) -> None:
+    """Colour bar of the activity, if there is any; of numbers of events it has whole ticks."""
+    if not busy:
+        return
+    bar = style.colour_bar(axes, mpl.colormaps[ACTIVE], linked.shades(busy), words, **options)
+    if words == "events":
+        bar.locator = MaxNLocator(integer=True, nbins=6)
+        bar.update_ticks()
 
 
-def _pairs(events: xr.Dataset) -> list[Pair | None]:
-    """The two grains of each event, smaller number first; None where no boundary was found."""
-    first, second = reading.shown(events, "boundary_i").values, reading.shown(events, "boundary_j").values
-    return [(min(int(i), int(j)), max(int(i), int(j))) if i > 0 and j > 0 else None for i, j in zip(first, second, strict=True)]
-
-
-def _counts(events: xr.Dataset) -> dict[Pair, int]:
-    """Number of events per boundary."""
-    pairs = [pair for pair in _pairs(events) if pair is not None]
-    return {pair: pairs.count(pair) for pair in pairs}
-
-
-def _count_colours(counts: dict[Pair, int]) -> ListedColormap:
-    """One colour for each number of events from 1 to the largest; index with the number itself."""
-    most = max(counts.values(), default=1)
-    return ListedColormap(mpl.colormaps["YlOrRd"](np.linspace(0.35, 1.0, most + 1))[: most + 1])
-
-
-def _count_bar(axes: Sequence[Axes], counts: dict[Pair, int], **options: float) -> None:
-    """Colour bar of whole numbers."""
-    colours = _count_colours(counts)
-    whole = ListedColormap(colours(np.arange(1, colours.N)))
-    bar = style.colour_bar(axes, whole, (0.5, colours.N - 0.5), "events", **options)
-    bar.set_ticks(np.unique(np.linspace(1, colours.N - 1, min(6, colours.N - 1)).astype(int)).tolist())
-
-
-def _coloured_lines(ax: Axes, plane: xr.DataArray, counts: dict[Pair, int]) -> None:
+def _coloured_lines(ax: Axes, plane: xr.DataArray, colours: Mapping[Pair, Any]) -> None:
     """Boundaries of one slice: thin and grey without events, thick and coloured with them."""
     segments, pairs = strain.grain_segments(plane)
-    colours = _count_colours(counts)
-    busy = [k for k, pair in enumerate(pairs) if pair in counts]
-    quiet = [k for k, pair in enumerate(pairs) if pair not in counts]
+    busy = [k for k, pair in enumerate(pairs) if pair in colours]
+    quiet = [k for k, pair in enumerate(pairs) if pair not in colours]
     ax.add_collection(LineCollection([segments[k] for k in quiet], colors="0.45", linewidths=0.9, capstyle="projecting"))
     ax.add_collection(LineCollection([segments[k] for k in busy], colors="black", linewidths=4.2, capstyle="projecting"))
-    shades = [colours(counts[pairs[k]]) for k in busy]
+    shades = [colours[pairs[k]] for k in busy]
     ax.add_collection(LineCollection([segments[k] for k in busy], colors=shades, linewidths=3.0, capstyle="projecting"))
+
+
+def _shaded(busy: Mapping[Pair, float]) -> dict[Pair, Any]:
+    """Colour of each boundary by its activity."""
+    low, high = linked.shades(busy)
+    return {pair: mpl.colormaps[ACTIVE]((value - low) / (high - low or 1.0)) for pair, value in busy.items()}
+
+
+def _lettered(ax: Axes, plane: xr.DataArray, known: Mapping[Pair, linked.Link], ink: str | None = None) -> None:
+    """The letter of every boundary that the slice cuts, on the middle one of its pieces, in its colour or in one for all."""
+    segments, pairs = strain.grain_segments(plane)
+    for pair, link in known.items():
+        middles = np.array([np.mean(segments[k], axis=0) for k in range(len(pairs)) if pairs[k] == pair])
+        if not middles.size:
+            continue
+        x, y = middles[np.argmin(np.linalg.norm(middles - middles.mean(axis=0), axis=1))]
+        look: dict[str, Any] = {
+            "fontsize": 9.5,
+            "fontweight": "bold",
+            "color": ink or link.colour,
+            "path_effects": style.halo("white", 3.0),
+        }
+        ax.text(x, y, link.letter, ha="center", va="center", zorder=7, **look)
 
 
 def _faces(labels: xr.DataArray) -> tuple[np.ndarray, list[Pair], np.ndarray]:

@@ -17,15 +17,18 @@ from xcdi.plot import (
     correlation,
     correlation_maps,
     dislocations,
+    event_statistics,
     fluctuations,
     grains,
     page,
+    patterson,
     phasing,
     poster,
     preflight,
     reading,
     reconstruction,
     saving,
+    slips,
     strain,
     strain_series,
     tables,
@@ -38,8 +41,12 @@ Result = Mapping[str, xr.Dataset]
 Drawing = Callable[[], Any]
 
 CAPTIONS = {
-    "poster": "a, surface of the particle and b, slice along the beam, coloured by the strain along G; c, grain boundaries coloured by the "
-    "number of events on each; d, two-time correlation with a tick for each event; e, drop of the correlation across each event.",
+    "poster": "a, surface of the particle, coloured by the strain along G; b, grains along the beam, boundaries that slipped in the colour "
+    "of their events; c, boundaries by their activity; d, two-time correlation, a tick for each event with the letter of its boundary; "
+    "e, drop of the correlation across each event; f, share of events at least as large as each, with the fit over its range.",
+    "slips": "Slip of each event in the plane of the reflections, coloured by mode, with one standard error; angle of each against its "
+    "boundary.",
+    "patterson": "Difference Patterson of the largest events: vectors between what moved and what did not, over photon noise.",
     "peak": "Measured Bragg peak: three planes through its middle, counts on a logarithmic scale. Grey pixels are not trusted.",
     "rocking_curve": "Counts in the box against the rocking angle, with their Poisson error.",
     "preflight": "What was found out about the peak before it was phased: three planes, rocking curve, findings with what to do.",
@@ -84,10 +91,15 @@ CAPTIONS = {
     "relaxation_times": "Relaxation time of every region against its q.",
     "visibility": "Speckle contrast against exposure, with one standard error; the line is what the one-time function foretells.",
     "score": "Detection score of every frame; a tick marks each event.",
-    "drops": "Drop of the correlation across each event, with error bars; circles are what remains once rigid motion is undone.",
+    "drops": "Drop of the correlation across each event, with error bars, in the colour of its boundary; circles are what remains once "
+    "rigid motion is undone, crosses what is no event of the sample's inside.",
+    "completeness": "Share of events put into the measured frames that the search finds, against their drop.",
     "boundary_timeline": "Which boundary each event happened on; larger marks are larger drops, paler ones are less certain.",
-    "boundaries": "Grain boundaries coloured by the number of events on each; thin grey ones saw none.",
+    "boundaries": "Grain boundaries coloured by their activity, events per area; thin grey ones saw none.",
     "boundaries_3d": "The same boundaries in 3D.",
+    "event_statistics": "a, sizes with the truncated power law; b, times between successive events; c, the same over their local mean; "
+    "d, exponent of bursts against the gap that joins events, the band is that of single events; e, events of each boundary against its "
+    "area; f, rate after an event, or mean size at each duration.",
     "size_distribution": "Sizes of the events: share at least as large as each, with the truncated power law over the fitted range only.",
     "waiting_times": "Times between successive events: share at least as long as each.",
 }
@@ -160,7 +172,8 @@ def picture(result: Result, path: str | Path, *, dpi: float = 110) -> None:
     XcdiError
         If the result has none of these.
     """
-    wanted = ("poster", "two_time", "age_lag", "strain", "object", "series_time", "starts", "peak", "size_distribution", "drops")
+    wanted = ["poster", "two_time", "age_lag", "strain", "object", "series_time", "starts", "peak", "event_statistics"]
+    wanted += ["size_distribution", "drops", "slips"]
     known = dict(_drawings(result))
     for name in wanted:
         if name in known:
@@ -221,10 +234,20 @@ def _drawings(result: Result) -> Iterator[tuple[str, Drawing]]:
         yield from _of_correlation(result)
     if "events" in result:
         yield from _of_events(result)
+    if "patterson" in result and "events" in result:
+        yield "patterson", lambda: patterson.largest(result["patterson"], result["events"])
     if "statistics" in result and "ccdf" in result["statistics"]:
-        yield "size_distribution", lambda: avalanches.size_distribution(result["statistics"])
-        if result["statistics"].sizes.get("gap", 0) > 1:
-            yield "waiting_times", lambda: avalanches.waiting_times(result["statistics"])
+        yield from _of_statistics(result["statistics"])
+    if "slips" in result:
+        yield "slips", lambda: slips.overview(result["slips"])
+
+
+def _of_statistics(found: xr.Dataset) -> Iterator[tuple[str, Drawing]]:
+    if found.sizes.get("gap", 0) > 1:
+        yield "event_statistics", lambda: event_statistics.overview(found)
+    yield "size_distribution", lambda: event_statistics.size_distribution(found)
+    if found.sizes.get("gap", 0) > 1:
+        yield "waiting_times", lambda: event_statistics.waiting_times(found)
 
 
 def _of_correlation(result: Result) -> Iterator[tuple[str, Drawing]]:
@@ -301,17 +324,19 @@ def _of_several(result: Result) -> Iterator[tuple[str, Drawing]]:
 
 
 def _of_events(result: Result) -> Iterator[tuple[str, Drawing]]:
-    events = result["events"]
+    events, areas = result["events"], result.get("boundaries")
     seconds = result["correlation"]["time"].values if "correlation" in result else None
     if "score_trace" in events:
         yield "score", lambda: avalanches.score(events, time=seconds)
     if "drop" in events:
         yield "drops", lambda: avalanches.drops(events)
+    if events.sizes.get("injected", 0):
+        yield "completeness", lambda: avalanches.completeness(events)
     if "boundary_i" in events and bool(np.any(events["boundary_i"] > 0)):
         yield "boundary_timeline", lambda: avalanches.boundary_timeline(events)
         if "grain" in result.get("crystal", {}):
-            yield "boundaries", lambda: avalanches.boundary_slices(result["crystal"], events)
-            yield "boundaries_3d", lambda: avalanches.boundary_map(result["crystal"], events)
+            yield "boundaries", lambda: avalanches.boundary_slices(result["crystal"], events, areas)
+            yield "boundaries_3d", lambda: avalanches.boundary_map(result["crystal"], events, boundaries=areas)
 
 
 def _figure(drawn: Any) -> Figure:

@@ -15,6 +15,12 @@ __all__ = ["of_result", "provenance", "score", "text"]
 Result = Mapping[str, xr.Dataset]
 Column = tuple[str, Callable[[xr.Dataset, int], str]]
 
+SEARCH: tuple[str, ...] = (
+    *("detector", "window", "threshold", "false_alarms_per_10000", "false_alarms_expected", "surrogates"),
+    *("smallest_visible", "completeness", "smallest_expected", "merging", "not_avalanches", "left_out", "good_frames", "duration_s"),
+    *("normalisation", "clock", "frame", "series_angle_deg", "attribution"),
+)
+
 
 def of_result(result: Result) -> Iterator[str]:
     """Yield one HTML table for every part of a result that has numbers worth reading.
@@ -133,23 +139,30 @@ def _events(events: xr.Dataset) -> Iterator[str]:
         "time (s)": _plain("time", digits=6),
         "frame": _whole("frame"),
         "score": _plain("score"),
+        "false alarms (per 10⁴ frames)": _plain("false_alarm_rate", digits=2),
         "drop": _with_error("drop"),
         "internal drop": _with_error("drop_internal", error="internal_error"),
-        "fraction": _plain("fraction"),
+        "fraction": _with_error("fraction"),
+        "tilt over spacing": _plain("anisotropy"),
+        "region (nm)": _plain("region_length"),
+        "return": _plain("return_index", digits=2),
+        "brightness (%)": _with_error("brightness_step", 100.0, error="brightness_error"),
+        "duration (s)": _duration,
+        "product of neighbours": _with_error("product_ratio", error="product_error"),
         "strain step (10⁻⁵)": _plain("strain_step", 1e5),
         "rotation (mdeg)": _plain("rotation_step", 1e3),
+        "slip (nm)": _length("slip"),
+        "slip to boundary (deg)": _plain("shear_angle"),
+        "mode": _word("mode"),
         "boundary": _pair("boundary_i", "boundary_j"),
         "moved grain": _whole("grain"),
         "probability": _plain("probability"),
         "remarks": _word("flags"),
+        "of the boundary": _word("attribution_note"),
     }
     yield page.heading(f"{events.sizes['event']} events")
     yield from _columns(events, "event", columns)
-    how = {
-        name: events.attrs[name]
-        for name in ("detector", "window", "threshold", "false_alarms_per_10000", "completeness", "normalisation", "good_frames")
-        if name in events.attrs
-    }
+    how = {name: events.attrs[name] for name in SEARCH if name in events.attrs}
     if how:
         yield page.table(["search", ""], [[name.replace("_", " "), text(value)] for name, value in how.items()])
 
@@ -233,6 +246,23 @@ def _pair(first: str, second: str) -> Callable[[xr.Dataset, int], str | None]:
         return f"{i}–{j}" if i > 0 and j > 0 else "–"
 
     return make
+
+
+def _length(name: str) -> Callable[[xr.Dataset, int], str | None]:
+    """Length of a vector."""
+
+    def make(ds: xr.Dataset, k: int) -> str | None:
+        return reading.number(float(np.linalg.norm(ds[name].isel(event=k).values))) if name in ds.variables else None
+
+    return make
+
+
+def _duration(ds: xr.Dataset, k: int) -> str | None:
+    """Duration of an event, or the frame time that it is not longer than."""
+    if "duration" not in ds.variables:
+        return None
+    resolved = "duration_resolved" not in ds.variables or bool(ds["duration_resolved"].values[k])
+    return f"{'' if resolved else '≤ '}{reading.number(float(ds['duration'].values[k]))}"
 
 
 def _word(name: str) -> Callable[[xr.Dataset, int], str | None]:
