@@ -137,6 +137,7 @@ def search(seen: Movie, window: int, false_alarms: float, seed: int, detector: D
         valid[tuple(pixels.T)] = False
         seen = seen._replace(valid=valid)
     listed, marked = _together(changes, artefacts)
+    marked |= np.isin(listed.frame, changes.frame[bad])  # those of the last search, whose pixels were not left out any more
     return Found(listed, marked, seen, width, detector, window, false_alarms)
 
 

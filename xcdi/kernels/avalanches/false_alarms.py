@@ -91,9 +91,12 @@ def peaks(z: Array, apart: int) -> Array:
     --------
     >>> peaks(np.array([0.0, 3.0, 1.0, 2.0, 0.0, 5.0]), 2)
     array([3., 5.])
+    >>> peaks(np.array([np.nan, 3.0, 1.0, np.nan]), 2)
+    array([3.])
     """
-    highest = ndimage.maximum_filter1d(z, 2 * apart + 1, mode="nearest")
-    return z[(z == highest) & np.isfinite(z)]
+    known = np.where(np.isfinite(z), z, -np.inf)
+    highest = ndimage.maximum_filter1d(known, 2 * apart + 1, mode="nearest")
+    return z[(known == highest) & np.isfinite(z)]
 
 
 def chosen_peaks(z: Array, level: float, apart: int) -> Array:
