@@ -11,12 +11,12 @@ from xcdi.stages.attribution import UnlikeError
 from xcdi.stages.avalanches import attribute, find_events, series_offset, statistics
 from xcdi.stages.catalogues import Counting
 from xcdi.stages.completeness import told
-from xcdi.stages.detection import Detecting
+from xcdi.stages.detection import Detecting, long_enough
 from xcdi.stages.event_table import counted_events, listed
 from xcdi.stages.grains import allowed, counted
 from xcdi.stages.imaging import Imaging, image
 from xcdi.stages.patterson import difference_patterson
-from xcdi.stages.readiness import rocks
+from xcdi.stages.readiness import rocks, stands
 from xcdi.stages.series_correlation import Correlating, correlate
 from xcdi.stages.tilts import flag_tilts
 
@@ -78,6 +78,8 @@ def ready(rocking: xr.Dataset, series: xr.Dataset, settings: Settings) -> None:
     """Refuse what can be told without frames: too few of them, nothing that rocks, an angle, distance or time that nobody states."""
     rocks(rocking)
     clock.timed(series)
+    stands(series)
+    long_enough(series, settings.events.window)
 
 
 def summary(result: dict[str, xr.Dataset]) -> str:
@@ -99,7 +101,7 @@ def table(result: dict[str, xr.Dataset]) -> str:
 
 def _counts(found: xr.Dataset) -> str:
     """Rate of the events, and the exponent of their sizes or why there is none: one series seldom has enough of them."""
-    words = f"statistics: {counted(int(found.n_all), 'event')}, {float(found.rate):.3g} ± {float(found.rate_error):.1g} 1/s"
+    words = f"statistics: {counted(int(found.n_all), 'event')}, {float(found.rate):.3g} ± {float(found.rate_error):.2g} 1/s"
     if "exponent" in found:
         return f"{words}, exponent {float(found.exponent):.2f} ± {float(found.exponent_error):.2f} from {int(found.n)}"
     size = f" of D = {float(found.smallest):.2g} or more" if int(found.n_all) else ""

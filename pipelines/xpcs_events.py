@@ -12,12 +12,13 @@ from xcdi.settings import Model
 from xcdi.stages import clock
 from xcdi.stages.avalanches import find_events
 from xcdi.stages.completeness import told
-from xcdi.stages.detection import Detecting
+from xcdi.stages.detection import Detecting, long_enough
 from xcdi.stages.event_table import counted_events, listed
 from xcdi.stages.live_events import announced, follow_events, looking
+from xcdi.stages.readiness import stands
 from xcdi.stages.series_correlation import Correlating, correlate
 
-__all__ = ["BLOCK", "Settings", "ready", "run", "summary", "table", "watch"]
+__all__ = ["BLOCK", "Settings", "news", "ready", "run", "summary", "table", "watch"]
 
 BLOCK = 4  # frames taken at a time while a series grows: an announcement waits for no more of them
 
@@ -39,13 +40,16 @@ class Settings(Model):
 def run(scan: xr.Dataset, settings: Settings = Settings(), *, device: str = "cpu", workers: int = 1) -> dict[str, xr.Dataset]:
     """Correlate a whole series, and find and measure its events."""
     clock.timed(scan)
+    stands(scan)
     correlation = correlate(scan, settings.correlation, device=device, workers=workers)
     return {"correlation": correlation, "events": find_events(correlation, seed=settings.seed, **settings.events.model_dump())}
 
 
 def ready(scan: xr.Dataset, settings: Settings) -> None:
-    """Refuse what can be told without frames: times that nobody states."""
+    """Refuse what can be told without frames: times that nobody states, a sample that turns, fewer frames than events need."""
     clock.timed(scan)
+    stands(scan)
+    long_enough(scan, settings.events.window)
 
 
 def watch(
@@ -61,9 +65,15 @@ def summary(result: dict[str, xr.Dataset]) -> str:
     events = result["events"]
     frames = [xpcs_two_time.summary(result)] if "correlation" in result else []
     if events.attrs.get("provisional"):
-        words = [f"{events.attrs['frames_looked_at']} frames", looking(events), counted_events(events), *announced(events)]
+        words = [f"{events.attrs['frames_looked_at']} frames", looking(events), counted_events(events)]
         return "  ".join(filter(None, words))
     return "  ".join([*frames, counted_events(events), told(events.attrs)])
+
+
+def news(result: dict[str, xr.Dataset]) -> list[str] | None:
+    """A line for each event that was announced, while the series grows; at its end the table says it all."""
+    events = result["events"]
+    return announced(events) if events.attrs.get("provisional") else None
 
 
 def table(result: dict[str, xr.Dataset]) -> str:

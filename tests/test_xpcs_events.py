@@ -1,5 +1,7 @@
 """From a scan to its events: batch and live are one, and live speaks early."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,8 +9,8 @@ from kernels.test_events import SHAPE, intensities
 from xcdi.pipelines import xpcs_events as pipeline
 
 from xcdi.errors import XcdiError
+from xcdi.jobs import live
 from xcdi.settings import from_mapping
-from xcdi.stages import live_events
 
 FRAMES, SLIP = 110, 71
 
@@ -72,8 +74,9 @@ def test_live_says_what_it_waits_for_and_what_happened(watched):
     lines = [pipeline.summary(result) for result in watched]
     assert "looking: 32 of 54 frames" in lines[7]
     assert "looking" not in lines[-1]
-    assert any(f"event at frame {SLIP} ({SLIP / 2:.1f} s), D 0." in line and "frames later" in line for line in lines)
-    assert "announced" not in lines[-1]
+    news = [pipeline.news(result) for result in watched]
+    assert news[-1] is None, "the table says it all"
+    assert [line for line in news[-2] if f"event at frame {SLIP} ({SLIP / 2:.1f} s), D 0." in line and "frames later" in line]
 
 
 def test_an_announcement_does_not_wait_for_a_look_at_the_correlation(watched):
@@ -93,6 +96,22 @@ def test_events_need_a_full_map():
         from_mapping(pipeline.Settings, {"correlation": {"map": "multi_tau", "normalisation": "N4"}})
 
 
-def test_words_for_no_news():
-    quiet = xr.Dataset({"announced": ("event", np.zeros(0, int))}, attrs={"frames_looked_at": 99, "window": 12})
-    assert live_events.announced(quiet) == []
+def test_nothing_announced_is_no_news():
+    quiet = xr.Dataset({"announced": ("event", np.zeros(0, int))}, attrs={"provisional": True})
+    assert pipeline.news({"events": quiet}) == []
+
+
+def test_what_is_told_once_is_not_told_again_and_what_falls_away_is_taken_back():
+    told = []
+    assert live._news(SimpleNamespace(news=lambda result: result), ["a"], told) == ("a",)
+    assert live._news(SimpleNamespace(news=lambda result: result), ["a", "b"], told) == ("b",)
+    assert live._news(SimpleNamespace(news=lambda result: result), ["b"], told) == ("taken back: a",)
+    assert live._news(SimpleNamespace(news=lambda result: None), None, told) == ()
+    assert live._news(SimpleNamespace(), ["c"], told) == ()
+
+
+def test_a_rocking_scan_is_no_series_of_events(scan):
+    with pytest.raises(XcdiError, match="'omega' moves in it"):
+        pipeline.ready(scan.assign_attrs(rocking_motor="omega"), settings())
+    with pytest.raises(XcdiError, match="54 or more"):
+        pipeline.ready(scan.isel(frame=slice(0, 40)), settings())

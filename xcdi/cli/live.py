@@ -47,7 +47,10 @@ def _tell(events: Iterator[Update | Outcome], outcomes: list[Outcome]) -> None:
         if isinstance(event, Outcome):
             outcomes.append(event)
             print(result_line(event, len(printable(event.scan))), flush=True)
-        elif event.seconds >= due and not event.path:
+            continue
+        for line in event.news:  # each must be seen, however fast they come
+            print(f"{event.seconds:8.1f} s {event.frames:6d} frames  {line}", flush=True)
+        if event.seconds >= due and not event.path:
             due = event.seconds + LINE_S
             print(update_line(event), flush=True)
 

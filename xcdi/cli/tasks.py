@@ -157,7 +157,7 @@ def _results(request: Request) -> list[Path]:
     paths = [request.path, *map(Path, request.scans)]
     folder = next((path for path in paths if path.is_dir()), None)
     if folder is not None:
-        raise XcdiError(f"{folder}: is a folder; name the results that {request.pipeline} shall take, as {folder}/*_bcdi_strain.h5")
+        raise XcdiError(f"{folder}: is a folder; name the results that {request.pipeline} shall take, as {folder}/*.h5 of one pipeline")
     return paths
 
 

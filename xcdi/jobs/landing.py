@@ -53,15 +53,15 @@ def follow_scans(job: Job, *, stop: Event, **pace: Any) -> Generator[Update | Ou
 
 
 def _followed(job: Job, stop: Event, pace: dict[str, Any]) -> Iterator[Update | Outcome]:
-    begin, summary = time.monotonic(), ""
+    begin, summary, table = time.monotonic(), "", ""
     with bugs.caught(job) as trouble:
         for update in watch(job, stop=stop, **pace):
-            summary = update.summary
+            summary, table = update.summary, update.table
             yield update
     if trouble:
         yield Outcome(job.scan, "failed", time.monotonic() - begin, error=trouble[0])
     else:
-        yield Outcome(job.scan, "done", time.monotonic() - begin, summary, str(job.output))
+        yield Outcome(job.scan, "done", time.monotonic() - begin, summary, str(job.output), table=table)
 
 
 def _imaged(job: Job) -> Iterator[Outcome]:

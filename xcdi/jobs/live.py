@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
+from types import ModuleType
 from typing import Any
 
 from xcdi.errors import XcdiError
@@ -41,6 +42,10 @@ class Update:
         The pipeline's own line.
     path : str
         The final result; empty until it is written.
+    news : tuple of str
+        What a pipeline with ``news`` has found since the last update, or takes back: a line each.
+    table : str
+        With the final result, further lines of a pipeline that lists what it found.
     """
 
     scan: str
@@ -50,6 +55,8 @@ class Update:
     lag_s: float
     summary: str
     path: str = ""
+    news: tuple[str, ...] = ()
+    table: str = ""
 
 
 def watch(
@@ -89,11 +96,12 @@ def watch(
     begin, due = time.monotonic(), 0.0
     result: dict[str, Any] | None = None
     published: dict[str, Any] | None = None
+    told: list[str] = []
     with locked(job.output), threads(job.workers):
         feed = Ahead(_blocks(job, block, poll_s, patience_s), stop or Event(), fetch=_in_memory, size=_usable_frames)
         with closing(feed):
             for result in pipeline.watch(feed, chosen, device=job.device, workers=job.workers):
-                yield _update(job, feed, begin, pipeline.summary(result))
+                yield replace(_update(job, feed, begin, pipeline.summary(result)), news=_news(pipeline, result, told))
                 if time.monotonic() >= due:
                     due, published = _next_time(publish(result, job, text), every_s), result
         if result is None:
@@ -101,7 +109,8 @@ def watch(
         if published is not result:
             publish(result, job, text)
         save(result, job.output, origin(job, text), frames=[feed.given], complete=_whole(feed))
-        yield replace(_update(job, feed, begin, pipeline.summary(result)), path=str(job.output))
+        table = pipeline.table(result) if hasattr(pipeline, "table") else ""
+        yield replace(_update(job, feed, begin, pipeline.summary(result)), path=str(job.output), table=table)
     if feed.error is not None:
         raise feed.error
 
@@ -143,6 +152,16 @@ def _whole(feed: Ahead) -> bool:
 def _update(job: Job, feed: Ahead, begin: float, summary: str) -> Update:
     now = time.monotonic()
     return Update(job.scan, now - begin, feed.given, feed.fetched - feed.given, now - feed.fetched_at, summary)
+
+
+def _news(pipeline: ModuleType, result: dict[str, Any], told: list[str]) -> tuple[str, ...]:
+    """Lines that were not told before, and those that hold no longer; `told` is brought up to date."""
+    now = pipeline.news(result) if hasattr(pipeline, "news") else None
+    if now is None:
+        return ()
+    lines = [line for line in now if line not in told] + [f"taken back: {line}" for line in told if line not in now]
+    told[:] = now
+    return tuple(lines)
 
 
 def _next_time(took_s: float, every_s: float) -> float:

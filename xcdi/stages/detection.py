@@ -15,7 +15,19 @@ from xcdi.kernels.avalanches import false_alarms as alarms
 from xcdi.settings import Model
 from xcdi.stages.series import Movie
 
-__all__ = ["DETECTORS", "Detecting", "Detector", "Found", "attributes", "columns", "frames_needed", "search", "sides", "too_short"]
+__all__ = [
+    "DETECTORS",
+    "Detecting",
+    "Detector",
+    "Found",
+    "attributes",
+    "columns",
+    "frames_needed",
+    "long_enough",
+    "search",
+    "sides",
+    "too_short",
+]
 
 Detector = Literal["scan", "poisson", "novelty", "kernel"]
 DETECTORS: tuple[Detector, ...] = get_args(Detector)
@@ -63,8 +75,8 @@ def columns(found: Found) -> dict[str, xr.DataArray]:
     dict of DataArray
         `false_alarm_rate` (event): events in 10 000 frames that noise alone gives at the score of this event or above.
     """
-    rate = np.asarray(found.changes.false_alarm_rate, np.float64)
-    note = "events that noise alone gives in 10 000 frames at this score or above"
+    rate = np.maximum(np.asarray(found.changes.false_alarm_rate, np.float64), alarms.RAREST)
+    note = f"events that noise alone gives in 10 000 frames at this score or above; {alarms.RAREST:g} stands for that or less"
     return {"false_alarm_rate": xr.DataArray(rate, dims="event", attrs={"units": "1", "long_name": note})}
 
 
@@ -178,6 +190,18 @@ def too_short(good: int, frames: int, window: int) -> str:
     hint = f"take a window of {most} or less" if most >= NARROWEST else "a longer series is needed"
     counted = f"{good} good frame{'' if good == 1 else 's'} of {frames}"
     return f"{counted}; events with window={window} need {frames_needed(window)} or more: {hint}"
+
+
+def long_enough(series: xr.Dataset, window: int) -> None:
+    """Refuse a series that has too few frames even if all of them are good.
+
+    Examples
+    --------
+    >>> long_enough(xr.Dataset(coords={"frame": range(60)}), 12)
+    """
+    frames = series.sizes["frame"]
+    if frames < frames_needed(window):
+        raise XcdiError(too_short(frames, frames, window))
 
 
 def _changes(seen: Movie, width: float, window: int, false_alarms: float, seed: int, detector: Detector) -> scan.Found:

@@ -21,8 +21,6 @@ from xcdi.stages.trust import good_pixels
 
 __all__ = ["Seen", "announced", "follow_events", "looking"]
 
-RECENT = 2  # windows for which an announcement is repeated in words
-
 
 class Seen(NamedTuple):
     """The series so far: CORRELATION, or None before the first look at it, and EVENTS."""
@@ -161,17 +159,15 @@ def looking(events: xr.Dataset) -> str:
 
 
 def announced(events: xr.Dataset) -> list[str]:
-    """Say of each event that was announced within the last two windows when it was, how large, and how soon it was known.
+    """Say of each event that was announced when it was, how large, and how soon it was known.
 
     Examples
     --------
     >>> one = {"time": [206.0], "frame": [412], "announced": [427], "drop": [0.0812], "flags": [""]}
-    >>> announced(xr.Dataset({k: ("event", v) for k, v in one.items()}, attrs={"frames_looked_at": 430, "window": 12}))
+    >>> announced(xr.Dataset({k: ("event", v) for k, v in one.items()}))
     ['event at frame 412 (206.0 s), D 0.081, announced 15 frames later']
     """
-    last = events.attrs["frames_looked_at"] - RECENT * events.attrs["window"]
-    recent = events.isel(event=np.flatnonzero(events["announced"].values >= last))
-    return [_said(recent.isel(event=k)) for k in range(recent.sizes["event"])]
+    return [_said(events.isel(event=k)) for k in range(events.sizes["event"])]
 
 
 def _said(one: xr.Dataset) -> str:

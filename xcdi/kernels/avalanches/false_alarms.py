@@ -10,9 +10,10 @@ from scipy import ndimage
 
 from xcdi.backend import Array
 
-__all__ = ["PER", "Tail", "chosen_peaks", "peaks", "tail"]
+__all__ = ["PER", "RAREST", "Tail", "chosen_peaks", "peaks", "tail"]
 
 PER = 10_000  # frames that rates are stated for
+RAREST = 0.01  # the least rate that is stated: fifty times beyond what 20 000 frames of surrogates hold
 TAIL_PART = 10  # the highest tenth of the peaks makes the tail
 FEWEST = 10  # peaks that a tail needs
 
