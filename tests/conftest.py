@@ -1,13 +1,25 @@
-"""Shared fixtures: every kernel test runs on every array library at hand."""
+"""Shared fixtures: every kernel test runs on every array library at hand. BLAS has one thread."""
 
 import importlib
 import importlib.util
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+
+def load_with_one_thread(*libraries):
+    """Load BLAS with one thread, as xcdi does in its own processes; those that tests start find the environment as it was."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    ours = [name for name in names if name not in os.environ]
+    os.environ.update(dict.fromkeys(ours, "1"))
+    for library in libraries:
+        importlib.import_module(library)
+    for name in ours:
+        del os.environ[name]
+
+
+load_with_one_thread("numpy", "scipy.linalg")
 LIBRARIES = [name for name in ("numpy", "array_api_strict", "cupy") if importlib.util.find_spec(name)]
 MEASURED = Path(os.environ.get("XCDI_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -29,4 +41,4 @@ def measured_data():
 @pytest.fixture
 def as_numpy():
     """Bring an array of any library home."""
-    return lambda array: array.get() if hasattr(array, "get") else np.asarray(array)
+    return lambda array: array.get() if hasattr(array, "get") else importlib.import_module("numpy").asarray(array)

@@ -46,12 +46,19 @@ def assert_same_bits(one, other):
     assert not [name for name in different if np.asarray(one[name]).dtype != object or (one[name] != other[name]).any()]
 
 
+@pytest.fixture(scope="module")
+def one_worker(raw, tmp_path_factory):
+    """Result of one process that reads 50 frames at a time."""
+    out = tmp_path_factory.mktemp("one_worker")
+    command = ["run", "superlattice", str(raw), "--beamline", "demo", *QUICK, "--chunk", "50", "--workers", "1", "--out", str(out)]
+    assert main(command) == 0
+    return out / "particle_superlattice.h5"
+
+
 @pytest.mark.parametrize("options", [["--chunk", "7"], ["--workers", "2"]], ids=" ".join)
-def test_neither_chunks_nor_workers_change_a_bit(raw, tmp_path, options):
-    common = ["run", "superlattice", str(raw), "--beamline", "demo", *QUICK]
-    assert main([*common, "--chunk", "50", "--workers", "1", "--out", str(tmp_path / "a")]) == 0
-    assert main([*common, "--workers", "1", *options, "--out", str(tmp_path / "b")]) == 0
-    assert_same_bits(tmp_path / "a/particle_superlattice.h5", tmp_path / "b/particle_superlattice.h5")
+def test_neither_chunks_nor_workers_change_a_bit(raw, one_worker, tmp_path, options):
+    assert main(["run", "superlattice", str(raw), "--beamline", "demo", *QUICK, "--workers", "1", *options, "--out", str(tmp_path)]) == 0
+    assert_same_bits(one_worker, tmp_path / "particle_superlattice.h5")
 
 
 def write_frame_by_frame(path, frames, pause_s):
@@ -70,7 +77,7 @@ def write_frame_by_frame(path, frames, pause_s):
             time.sleep(pause_s)
 
 
-@pytest.mark.parametrize("normalisation", ["N1", "N4"])
+@pytest.mark.parametrize("normalisation", [pytest.param("N1", marks=pytest.mark.slow), "N4"])
 def test_live_equals_batch_while_the_file_is_written(raw, tmp_path, normalisation):
     with h5py.File(raw / "particle_series_master.h5") as master:
         frames = np.concatenate([data[()] for data in master["entry/data"].values()])

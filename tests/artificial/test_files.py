@@ -106,7 +106,7 @@ def test_an_8_bit_series_is_read_with_its_own_sentinel(tmp_path):
     assert (scan.counts.dtype, scan.attrs["sentinel"], scan.attrs["saturation"]) == (np.uint8, 255, 254)
 
 
-@pytest.mark.parametrize("name", ["stack", "areadetector"])
+@pytest.mark.parametrize("name", [pytest.param("stack", marks=pytest.mark.slow), "areadetector"])
 def test_one_command_images_and_correlates_the_raw_files(tmp_path, name):
     artificial.simulate("particle", tmp_path / "raw", profile="pico", seed=3, variant=name)
     options = ["--set", "imaging.recipe.starts=2", "--set", "imaging.recipe.anneal_length=10", "--workers", "1"]

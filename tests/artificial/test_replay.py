@@ -89,7 +89,7 @@ def test_frames_come_at_their_pace(finished, tmp_path):
     assert came[-1] - came[0] == pytest.approx(0.39 + 0.5, abs=0.3)
 
 
-@pytest.mark.parametrize("name", ["eiger", "areadetector"])
+@pytest.mark.parametrize("name", ["eiger", pytest.param("areadetector", marks=pytest.mark.slow)])
 def test_live_takes_every_frame_while_the_file_grows(tmp_path, name):
     out = tmp_path / "raw"
     live = ["live", "xpcs_two_time", str(out), "particle_series", "--beamline", BEAMLINES[name], "--set", "box_size=24"]

@@ -91,7 +91,7 @@ def test_novelty_is_half_the_squared_distance_in_a_gram_matrix():
     assert novelty.novelty(x @ x.T, 5)[10] == pytest.approx(0.5 * (1 + 9))
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_the_type_of_the_counts_changes_nothing(dtype):
     data = counts(np.random.default_rng(8), frames=61)
     np.testing.assert_allclose(poisson_scan.poisson_scan(data.astype(dtype), WINDOW), poisson_scan.poisson_scan(data, WINDOW))
