@@ -181,8 +181,11 @@ def products(seeds: Sequence[int]) -> None:
         for again, word in ((False, "different events"), (True, "there and back")):
             values = np.array(found[again])
             if values.size:
-                mean, sd, error = values[:, 0].mean(), values[:, 0].std(), np.median(values[:, 1])
-                print(f"{name}: {len(values)} neighbours, {word}: ratio {mean:.3f}, sd {sd:.3f}, error {error:.4f}")
+                mean, sd, error = values[:, 0].mean(), values[:, 0].std(), rms(values[:, 1])
+                pull = (values[:, 0] - 1) / values[:, 1]
+                print(f"{name}: {len(values)} neighbours, {word}: ratio {mean:.3f}, sd {sd:.3f}, error {error:.4f} (rms)")
+                middle, far = np.median(abs(pull)), int((abs(pull) > 3).sum())
+                print(f"  ratio - 1 over its error: rms {rms(pull):.2f}, median size {middle:.2f}, above 3: {far}")
 
 
 def places(seeds: Sequence[int]) -> None:

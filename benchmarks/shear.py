@@ -163,7 +163,8 @@ def given_boundary(ds: xr.Dataset, made: dict[str, Any], error_deg: float = 8.0)
     """Mode by the true normal of each event's boundary, and the true mode."""
     plane, told = kernel.plane_of(np.reshape(ds.attrs["g"], (-1, 3))), []
     for k, normal in enumerate(made["normal"]):
-        vector, covariance = plane.axes @ ds.slip.values[k], np.diag(plane.axes**2 @ ds.slip_error.values[k] ** 2)
+        vector = plane.axes @ ds.slip.values[k]
+        covariance = (vector @ vector) * np.radians(float(ds.direction_error[k])) ** 2 * np.eye(len(vector))
         if not np.isfinite(vector).all():
             continue
         angle = kernel.shear_angle(vector, covariance, normal, plane, normal_error=np.radians(error_deg))

@@ -37,25 +37,45 @@ def run(
     used = [result for result in results if "events" in result]
     if not used:
         raise XcdiError(f"none of {len(results)} results holds events; expected those of a pipeline that finds them, such as superlattice")
-    tables = [result.get("boundaries") for result in used]
-    found = catalogues.statistics([result["events"] for result in used], boundaries=tables, **settings.model_dump())
-    return {"statistics": found.assign_attrs(results_without_events=len(results) - len(used))}
+    once = _each_series_once(used)
+    tables = [result.get("boundaries") for result in once]
+    found = catalogues.statistics([result["events"] for result in once], boundaries=tables, **settings.model_dump())
+    more = len(used) - len(once)
+    notes = [f"{counted(more, 'result')} of a series that another result holds already, left out"] if more else []
+    note = ". ".join([*notes, *filter(None, [found.attrs["note"]])])
+    return {"statistics": found.assign_attrs(results_without_events=len(results) - len(used), results_left_out=more, note=note)}
+
+
+def _each_series_once(results: Sequence[dict[str, xr.Dataset]]) -> list[dict[str, xr.Dataset]]:
+    """The first result of each series: one of the same scan of the same file, or with the very same events, would count twice."""
+    kept: list[dict[str, xr.Dataset]] = []
+    seen: set[tuple[object, object]] = set()
+    for result in results:
+        events = result["events"]
+        marks = {(events.attrs.get("source"), events.attrs.get("scan"))} if events.attrs.get("source") else set()
+        if events.sizes["event"] and "drop" in events:
+            marks.add((events.time.values.tobytes(), events["drop"].values.tobytes()))
+        if not marks & seen:
+            kept.append(result)
+        seen |= marks
+    return kept
 
 
 def summary(result: dict[str, xr.Dataset]) -> str:
     """The numbers a scientist asks for first, in one line."""
     ds = result["statistics"]
-    rate = f"rate {float(ds.rate):.3g} ± {float(ds.rate_error):.1g} 1/s"
+    rate = f"rate {float(ds.rate):.3g} ± {float(ds.rate_error):.2g} 1/s"
     if "exponent" not in ds:
-        return f"{_counted(ds)}  {rate}  no exponent: {ds.attrs['note']}"
+        why = next((note for note in str(ds.attrs["note"]).split(". ") if "exponent" in note), "see the notes")
+        return f"{_counted(ds)}  {rate}  no exponent: {why}"
     return f"{_counted(ds)}  {rate}  exponent {float(ds.exponent):.2f} ± {float(ds.exponent_error):.2f} from {int(ds.n)} of {_range(ds)}"
 
 
 def table(result: dict[str, xr.Dataset]) -> str:
     """What the events say, one line each; what is missing, last."""
     ds = result["statistics"]
-    lines = [("events", _counted(ds)), ("rate", f"{float(ds.rate):.3g} ± {float(ds.rate_error):.1g} 1/s")]
-    for part in (_sizes, _times, _durations, _boundaries, _brightness):
+    lines = [("events", _counted(ds)), ("rate", f"{float(ds.rate):.3g} ± {float(ds.rate_error):.2g} 1/s")]
+    for part in (_sizes, _times, _durations, _boundaries, _brightness, _dose):
         lines.extend(part(ds))
     lines.extend(("note", note) for note in str(ds.attrs["note"]).split(". ") if note)
     return "\n".join(f"{name:<14} {words}" for name, words in lines)
@@ -67,7 +87,8 @@ def _counted(ds: xr.Dataset) -> str:
 
 def _range(ds: xr.Dataset) -> str:
     """Lower end of the sizes that were fitted, in words."""
-    low, high = float(ds.cut.min()), float(ds.cut.max())
+    used = ds.cut.values[np.isfinite(ds.cut.values)]
+    low, high = float(used.min()), float(used.max())
     return f"{high:.3g} or more" if low == high else f"{low:.3g} to {high:.3g} or more, each series its own"
 
 
@@ -97,7 +118,8 @@ def _times(ds: xr.Dataset) -> Iterator[tuple[str, str]]:
         if attribute in ds.attrs:
             yield name, str(ds.attrs[attribute])
     if "bath_gap" in ds:
-        yield "mainshocks", f"10^({_with_error(ds, 'bath_gap')}) times their largest aftershock; {float(ds.bath_gap_chance):.2f} by chance"
+        chance = f"{float(ds.bath_gap_chance):.2f} by chance"
+        yield "mainshocks", f"{int(ds.bath_n)}, 10^({_with_error(ds, 'bath_gap')}) times their largest aftershock; {chance}"
     if "omori_p" in ds:
         words = {"omori_p": "p", "omori_c": "c [s]", "aftershock_share": "K", "productivity": "a"}
         yield "aftershock law", ", ".join(f"{symbol} {_with_error(ds, name)}" for name, symbol in words.items())
@@ -111,6 +133,9 @@ def _durations(ds: xr.Dataset) -> Iterator[tuple[str, str]]:
         "durations",
         f"exponent {_with_error(ds, 'duration_exponent')} from {int(ds.duration_n)} of {float(ds.duration_smallest):.3g} s or more",
     )
+    if "relation_p" not in ds:
+        yield "", f"size grows as duration^({_with_error(ds, 'size_slope')})"
+        return
     yield (
         "scaling",
         (
@@ -141,6 +166,18 @@ def _brightness(ds: xr.Dataset) -> Iterator[tuple[str, str]]:
             "brightness",
             f"changes by {_with_error(ds, 'brightness_mean')} across an event; chance of one as high: p = {float(ds.brightness_p):.2g}",
         )
+
+
+def _dose(ds: xr.Dataset) -> Iterator[tuple[str, str]]:
+    """Rates at each flux, and whether they follow the beam."""
+    if "dose_verdict" not in ds.attrs:
+        return
+    for k in range(ds.sizes["flux_group"]):
+        one = ds.isel(flux_group=k)
+        words = f"{_with_error(one, 'dose_rate')} 1/s, {_with_error(one, 'dose_per_photon')} per 10^6 photons"
+        yield "flux" if k == 0 else "", f"{float(one.dose_flux):.3g} photons per pixel and s: {words}, from {int(one.dose_events)} events"
+    told = f"rate ~ flux^({_with_error(ds, 'dose_exponent')})" if np.isfinite(float(ds.dose_exponent)) else "no exponent"
+    yield "", f"{ds.attrs['dose_verdict']} (log likelihood ratio {float(ds.dose_log_ratio):+.2g}, {told})"
 
 
 def _with_error(ds: xr.Dataset, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 from pydantic import Field, model_validator
 
@@ -104,5 +105,5 @@ def _counts(found: xr.Dataset) -> str:
     words = f"statistics: {counted(int(found.n_all), 'event')}, {float(found.rate):.3g} ± {float(found.rate_error):.2g} 1/s"
     if "exponent" in found:
         return f"{words}, exponent {float(found.exponent):.2f} ± {float(found.exponent_error):.2f} from {int(found.n)}"
-    size = f" of D = {float(found.smallest):.2g} or more" if int(found.n_all) else ""
+    size = f" of D = {float(found.smallest):.2g} or more" if int(found.n_all) and np.isfinite(float(found.smallest)) else ""
     return f"{words}, no exponent: it needs {found.attrs['minimum']} events{size}, and there are {int(found.n)}"

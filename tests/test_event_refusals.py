@@ -189,3 +189,11 @@ def test_results_without_events_are_named_as_such(capsys):
     status = main(["run", "avalanche_statistics", "other.h5", "--workers", "1"])
     assert status == 2
     assert "holds events" in capsys.readouterr().out
+
+
+def test_one_series_in_two_results_counts_once(capsys):
+    for name in ("one.h5", "two.h5"):
+        catalogue(name, 17)
+    assert main(["run", "avalanche_statistics", "one.h5", "two.h5", "--workers", "1"]) == 0
+    assert "1 result of a series that another result holds already" in capsys.readouterr().out
+    assert int(io.load("out/avalanche_statistics.h5")["statistics"].n_all) == 17

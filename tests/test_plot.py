@@ -237,7 +237,7 @@ def test_no_line_is_drawn_where_no_exponent_was_fitted(statistics):
 
 
 def test_events_are_counted_per_boundary_whichever_side_comes_first(events):
-    assert linked.activity(events, None) == ({(1, 2): 2.0}, "events")
+    assert linked.activity(events, None) == ({(1, 2): 2.0}, linked.NUMBER)
 
 
 def test_kept_starts_and_dropped_ones_are_told_apart():

@@ -163,3 +163,24 @@ def test_the_misfit_by_products_is_that_of_the_patterns():
         other = pattern(slip_model.slipped(body, parts()[k], -0.6))
         expected = (seen.weight * (after - other) ** 2).sum()
         assert slip_model.misfit(cost, np.full(1, -0.6))[k] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_length_is_right_where_the_modelled_change_is_as_strong_as_the_true_one_but_unlike_it():
+    u, rng, made = np.array([0.2, -0.1]), np.random.default_rng(0), []
+    right = rng.normal(size=(2, 50_000))
+    for phase in -(PLANE @ u):
+        seen, model = np.array([np.cos(phase) - 1, np.sin(phase)]) @ right, 0.6 * right + 0.8 * rng.normal(size=right.shape)
+        square = np.array([[model[0] @ model[0], model[0] @ model[1], model[1] @ model[1]]])
+        made.append(slip_model.Cost((model @ seen)[None], square, float(seen @ seen), 0.0))
+    found = slip_model.common_slip(made, PLANE, (1.0, 1.0, 1.0))
+    vector, covariance = slip_model.full_length(found, PLANE)
+    assert np.linalg.norm(found.vector) < 0.7 * np.linalg.norm(u)
+    np.testing.assert_allclose(vector, u, atol=0.01)
+    assert vector @ covariance @ vector > found.vector @ found.covariance @ found.vector
+
+
+def test_no_length_that_is_given_back_goes_beyond_what_is_told_from_a_shorter_slip():
+    lost = slip_model.Common(np.array([0.3, 0.4]), np.eye(2), 0, np.ones(1), np.ones(3))
+    vector, _ = slip_model.full_length(lost, PLANE)
+    assert np.abs(PLANE @ vector).max() == pytest.approx(np.pi)
+    assert vector @ [0.3, 0.4] == pytest.approx(0.5 * np.linalg.norm(vector))

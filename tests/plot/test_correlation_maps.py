@@ -45,17 +45,6 @@ def test_the_map_in_frames_says_so(single):
     assert any("frame$^{-1}$" in text.get_text() for text in correlation.g2(single).get_legend().get_texts())
 
 
-def test_the_inset_lies_below_the_diagonal_and_the_origin_is_lower_left(single):
-    ax = correlation_maps.with_inset(single)
-    left, bottom, width, height = correlation_maps.CARD
-    assert left > bottom + height
-    assert left + width <= 1
-    assert ax.images[0].origin == "lower"
-    assert ax.images[0].get_array().mask.diagonal().all()
-    (inner,) = ax.child_axes
-    assert inner.get_xscale() == "log"
-
-
 def test_panels_share_one_range_that_the_diagonal_cannot_move(several):
     made = correlation_maps.regions(several)
     maps = [ax.images[0] for ax in made.axes if ax.images]

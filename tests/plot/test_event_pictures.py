@@ -74,8 +74,8 @@ def test_the_busiest_boundary_comes_first_and_what_is_no_event_counts_for_none(e
 
 
 def test_activity_is_events_per_area(events, boundaries):
-    assert linked.activity(events, boundaries) == ({(2, 3): 1.5, (1, 3): 4.0}, "events per µm²")
-    assert linked.activity(events, None)[1] == "events"
+    assert linked.activity(events, boundaries) == ({(2, 3): 1.5, (1, 3): 4.0}, linked.DENSITY)
+    assert linked.activity(events, None)[1] == linked.NUMBER
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -130,6 +130,21 @@ def test_the_share_of_injected_events_is_drawn_with_what_is_read_off_it(events):
     assert "completeness" in report.figures({"events": events.assign(found)})
 
 
+def test_no_share_of_found_events_has_a_bar_beyond_none_or_all(events):
+    found = {"injected_drop": [0.01, 0.03, 0.1], "injected_found": [0.0, 0.6, 1.0], "injected_error": [0.05, 0.1, 0.05]}
+    ax = avalanches.completeness(events.assign({name: column("injected", values) for name, values in found.items()}))
+    ends = np.array(ax.containers[0].lines[2][0].get_segments())[:, :, 1]
+    np.testing.assert_allclose(ends, [[0, 0.05], [0.5, 0.7], [0.95, 1]])
+
+
+def test_series_with_a_smallest_size_each_are_not_said_to_share_one(statistics):
+    scalars = {"exponent": 1.5, "exponent_error": 0.1, "largest": 0.6}
+    curve = {"fit_size": column("curve", [0.02, 0.6]), "fit_ccdf": column("curve", [0.5, 0.0]), "cut": column("series", [0.005, 0.02])}
+    ax = event_statistics.size_distribution(statistics.assign({**{name: column((), value) for name, value in scalars.items()}, **curve}))
+    assert "$N$ = 31 from each series' completeness: $x_{min}$ = 0.005 to 0.02, $x_{max}$ = 0.6" in words(ax)
+    assert [float(line.get_xdata()[0]) for line in ax.lines if line.get_linestyle() == ":"] == [0.005, 0.02]
+
+
 def test_every_panel_says_in_words_what_there_are_too_few_events_for(statistics):
     sizes, raw, rescaled, bursts, places, after = event_statistics.overview(statistics).axes
     assert "an exponent needs 50" in words(sizes)
@@ -146,6 +161,19 @@ def test_a_law_is_drawn_only_where_it_was_tested(statistics):
     ax = event_statistics.waiting_times(tested)
     assert len(ax.lines) == 2
     assert "(rejected)" in words(ax)
+
+
+def test_laws_of_waits_begin_where_waits_can_be_seen(statistics):
+    wait = 5 + statistics["waiting"].values
+    columns = {"waiting": column("gap", wait, "s"), "waiting_shortest": column("gap", np.full(wait.size, 5.0), "s")}
+    laws = xr.Dataset({"gamma_shape": ("scale", [0.5]), "gamma_scale": ("scale", [0.8])}, {"scale": ["raw"]})
+    ax = event_statistics.waiting_times(statistics.assign({**columns, "p_exponential": column((), 0.5)}).merge(laws))
+    for line in ax.lines[1:]:
+        x, share = line.get_data()
+        np.testing.assert_allclose(share[x < 5], 1.0)
+        assert np.all(np.diff(share[x > 5]) < 0)
+    x, share = ax.lines[1].get_data()
+    np.testing.assert_allclose(share[x > 5], np.exp(-(x[x > 5] - 5) / np.mean(wait - 5)))
 
 
 @pytest.mark.parametrize("shape", [0.6, 1.0, 2.5])

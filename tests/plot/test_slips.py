@@ -18,6 +18,7 @@ def found(vector=True):
             "time": ("event", [3.0, 9.5, 20.0, 31.0], {"units": "s"}),
             "slip": (("event", "axis"), ends, {"units": "nm"}),
             "slip_error": (("event", "axis"), np.full((4, 3), 0.05), {"units": "nm"}),
+            "direction_error": ("event", np.full(4, 2.0), {"units": "deg"}),
             "shear_angle": ("event", [5.0, 88.0, 40.0, np.nan], {"units": "deg"}),
             "shear_angle_error": ("event", [4.0, 5.0, 9.0, np.nan], {"units": "deg"}),
             "mode": ("event", MODES, {"units": ""}),
@@ -28,11 +29,21 @@ def found(vector=True):
 
 def test_every_slip_is_an_arrow_to_its_end_in_the_colour_of_its_mode():
     ax = slips.arrows(found())
-    ends = [note.xy for note in ax.texts]
+    drawn = [note for note in ax.texts if not note.get_text()]
+    ends = [note.xy for note in drawn]
     np.testing.assert_allclose(ends, found().slip.values[:, :2])
-    colours = [note.arrow_patch.get_edgecolor() for note in ax.texts]
+    colours = [note.arrow_patch.get_edgecolor() for note in drawn]
     assert colours[0] == colours[3]
     assert len(set(colours)) == len(set(MODES))
+
+
+def test_every_reflection_is_named_on_its_line():
+    ax = slips.arrows(found())
+    names = {note.get_text(): note.get_position() for note in ax.texts if note.get_text()}
+    assert list(names) == ["G1", "G2", "G3"]
+    for place, g in zip(names.values(), np.reshape(found().attrs["g"], (-1, 3))[:, :2], strict=True):
+        assert abs(place[0] * g[1] - place[1] * g[0]) < 1e-9
+        assert max(map(abs, place)) < ax.get_xlim()[1]
 
 
 def test_the_legend_of_the_angles_counts_the_modes():

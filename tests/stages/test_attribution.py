@@ -124,6 +124,23 @@ def test_the_angle_of_the_series_is_refined(slipped):
     assert found.attrs["view_offset"] == pytest.approx(0.3, abs=0.1)
 
 
+def test_slow_relaxation_before_an_event_is_followed(slipped):
+    """Phases over the projection grow to 3 rad before the slip; the frames just before it, alone, would not find them."""
+    label, rho, _ = slipped
+    _, y, x = np.indices(SHAPE)
+    slow = 3.0 * np.sin((y - 8) / 3.0) * np.cos((x - 9) / 4.0)
+    slip, one = 80, View(0.3, (0.0, 0.0), 1.0, 1.0)
+    aged = [rho * np.exp(1j * slow * min(k / slip, 1.0)) for k in range(slip + 1)]
+    after = attribution.slip(aged[-1], label, TRUE, BASIS, 2.0, PAIRS)
+    mean = np.stack([np.abs(views.wave(field, one)) ** 2 for field in [*aged[:slip], *[after] * 20]])
+    counts = np.random.default_rng(5).poisson(mean * 3 / mean[0].mean()).reshape(len(mean), -1)
+    seen = np.indices(SHAPE[1:])[1].ravel() != 29
+    scan = series(rho, rho).drop_dims("time").assign(counts=(("time", "pixel"), counts[:, seen].astype(np.uint16)))
+    scan = scan.assign_coords(time=("time", np.arange(len(mean)) * 0.5, {"units": "s"}))
+    found = attribute(events().assign(frame=("event", [slip], {"units": "1"})), scan, phased(rho), crystal(label), boundaries(), offset=0.3)
+    assert (int(found.boundary[0]), int(found.grain[0])) == (TRUE.boundary, TRUE.grain)
+
+
 def test_a_ramp_that_was_taken_off_the_object_is_put_back(slipped, told):
     """The object as stored lacks a ramp of a pixel and a half along the columns."""
     label, rho, after = slipped

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from xcdi.errors import XcdiError
-from xcdi.stages.dose import dose
+from xcdi.stages.dose import control, dose
 
 
 def result(events, flux, seconds=200.0, **attrs):
@@ -47,6 +47,19 @@ def test_rates_are_events_over_time_and_photons():
     np.testing.assert_allclose(found.rate, [9 / 200, 16 / 200])
     np.testing.assert_allclose(found.per_photon, [90.0, 40.0])
     np.testing.assert_allclose(found.rate_error / found.rate, [1 / 3, 1 / 4])
+
+
+def test_rates_are_over_the_time_of_good_frames():
+    half = result(9, 0.5).assign({"score_trace": ("series_frame", np.zeros(800))})
+    np.testing.assert_allclose(dose([half, result(16, 2.0)]).seconds, [100, 200])
+
+
+def test_results_are_compared_unasked_where_their_flux_differs_and_all_is_known():
+    assert not control([result(9, 1.0), result(9, 1.4)])
+    assert not control([result(9, 1.0), result(9, 2.0, completeness=np.inf)])
+    found = control([result(9, flux) for flux in (1.0, 1.15, 1.3, 1.55)])
+    assert found.sizes["flux_group"] == 2
+    assert "dose_verdict" in found.attrs
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ def test_the_neighbouring_plane_is_a_tilt_by_a_step_of_the_scan(plane):
     assert found["flags"].values.tolist() == ["tilt, short window"]
     assert float(found.tilt_step[0]) == pytest.approx(0.1 * plane, abs=0.02)
     assert float(found.tilt_explained[0]) > 0.8
+    assert found.attrs["not_avalanches"] == "1 tilt"
 
 
 def test_a_slip_is_no_tilt():
@@ -68,6 +69,7 @@ def test_a_slip_is_no_tilt():
 def test_what_is_no_event_already_is_not_asked():
     found = flag_tilts(event("beam"), series(scan()[ANGLES // 2 + 1]), peak(), offset=0.0)
     assert found["flags"].values.tolist() == ["beam"]
+    assert found.attrs["not_avalanches"] == "1 beam"
     assert np.isnan(float(found.tilt_step[0]))
 
 

@@ -107,7 +107,8 @@ def completeness(events: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax = style.own_axes(ax)
     drop, found = reading.shown(events, "injected_drop").values, reading.shown(events, "injected_found").values
     error = np.nan_to_num(events["injected_error"].values) if "injected_error" in events else np.zeros(drop.size)
-    ax.errorbar(drop, found, error, fmt="o-", ms=5, color=BLUE, ecolor="0.5", elinewidth=1, capsize=2, zorder=3)
+    bars = [np.minimum(error, found), np.minimum(error, 1 - found)]  # no share is below 0 or above 1
+    ax.errorbar(drop, found, bars, fmt="o-", ms=5, color=BLUE, ecolor="0.5", elinewidth=1, capsize=2, zorder=3)
     marks = (("smallest_visible", "50 %", ":"), ("completeness", "90 %", "--"), ("smallest_expected", "from counts", "-."))
     for name, words, line in marks:
         place = reading.value(events, name)
@@ -116,7 +117,8 @@ def completeness(events: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax.set(xscale="log", xlabel="drop $D$ of an injected event", ylabel="share that is found", ylim=(-0.03, 1.05))
     style.plain_log(ax.xaxis)
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(loc="upper left", handlelength=1.6)
+        look: dict[str, Any] = {"handlelength": 1.5, "columnspacing": 0.9, "handletextpad": 0.4, "fontsize": 8}
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, **look)
     return ax
 
 
@@ -142,6 +144,9 @@ def boundary_timeline(events: xr.Dataset, ax: Axes | None = None) -> Axes:
     drawn = ax.scatter(time, level, area, sure, cmap="Reds", vmin=0, vmax=1, edgecolors="black", linewidths=0.6)
     ax.set_yticks(range(len(rows) + 1), ["none", *(f"{known[i, j].letter}: {i} | {j}" for i, j in rows)])
     ax.set(xlabel="time (s)", ylabel="between grains", ylim=(-0.6, len(rows) + 0.6))
+    if size.max(initial=0.0) > 0:
+        largest = reading.number(float(size.max()), digits=2)
+        ax.set_title(f"area of a mark by drop, the largest $D$ = {largest}", loc="left", fontsize=8.5, color="0.3")
     style.host(ax).colorbar(drawn, ax=ax, pad=0.02, label="probability")
     return ax
 
@@ -234,7 +239,7 @@ def boundary_map(
     Returns
     -------
     Axes
-        Faces between voxels of two grains, with the letters of the busy ones; pale grey ones saw no event.
+        Faces between voxels of two grains, with the letters of the busy ones in their colours; for pale grey ones no event is named.
     """
     ax = style.own_axes_3d(ax)
     busy, words = linked.activity(events, boundaries)
@@ -246,7 +251,7 @@ def boundary_map(
     for pair, link in linked.links(events).items():
         middle = corners[[k for k, other in enumerate(pairs) if other == pair]].mean(axis=1)
         if middle.size:
-            look: dict[str, Any] = {"fontsize": 10, "fontweight": "bold", "color": "black", "path_effects": style.halo("white", 2.5)}
+            look: dict[str, Any] = {"fontsize": 10, "fontweight": "bold", "color": link.colour, "path_effects": style.halo("white", 2.5)}
             ax.text(*np.median(middle, axis=0), link.letter, ha="center", va="center", zorder=20, **look)
     strain.box(ax, crystal)
     ax.view_init(*view, vertical_axis="y")
@@ -314,7 +319,7 @@ def _activity_bar(axes: Sequence[Axes], busy: Mapping[Pair, float], words: str, 
     if not busy:
         return
     bar = style.colour_bar(axes, mpl.colormaps[ACTIVE], linked.shades(busy), words, **options)
-    if words == "events":
+    if words == linked.NUMBER:
         bar.locator = MaxNLocator(integer=True, nbins=6)
         bar.update_ticks()
 

@@ -71,7 +71,7 @@ def participation(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
     """
     ax = style.own_axes(ax, height=3.6)
-    ax.set(xlabel="area of the boundary (µm²)", ylabel="events on it, by probability")
+    ax.set(xlabel="area of the boundary (µm²)", ylabel="events on it, shared by probability")
     if "boundary_events" not in statistics or not statistics.sizes.get("boundary", 0):
         return empty(ax, "no event is placed on a boundary: these results have no crystal")
     area = statistics["boundary_area"].values * 1e-6
@@ -81,14 +81,13 @@ def participation(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
     shown = np.where(many, count + 0.12 * np.sin(7.0 * np.arange(count.size)), count)  # so that equal ones do not hide each other
     ax.plot(area, shown, "o", ms=5.5, mew=0.5, mec="white", color=style.OKABE_ITO[0], alpha=0.75, zorder=3)
     if not many:
-        for x, y, i, j in zip(area, count, statistics["boundary_i"].values, statistics["boundary_j"].values, strict=True):
-            ax.annotate(f"{int(i)} | {int(j)}", (x, y), (4, 4), textcoords="offset points", fontsize=8, color="0.3")
-    ax.set(xlim=(0, None), ylim=(-0.4, None))
-    ax.margins(y=0.25)
-    lines = _ranks(statistics)
+        sides = zip(statistics["boundary_i"].values, statistics["boundary_j"].values, strict=True)
+        _named(ax, area, count, [f"{int(i)} | {int(j)}" for i, j in sides])
+    lines, top = _ranks(statistics), max(float(count.max()), 1.0)
+    ax.set(xlim=(0, 1.15 * float(area.max(initial=1e-9))), ylim=(-0.03 * top, (1.0 + 1.45 * top) if lines else 1.2 * top))
+    ax.locator_params(nbins=5, min_n_ticks=3)
     if lines:
         style.note(ax, "\n".join(lines), where="upper left")
-        ax.set_ylim(-0.4, 1.0 + 1.45 * max(float(count.max()), 1.0))
     return ax
 
 
@@ -163,6 +162,15 @@ def empty(ax: Axes, text: str) -> Axes:
     style.note(ax, "\n".join(textwrap.wrap(text, 38)), where="centre")
     ax.set(xticks=[], yticks=[])
     return ax
+
+
+def _named(ax: Axes, area: np.ndarray, count: np.ndarray, names: list[str]) -> None:
+    """Name every boundary beside its point, to the left where another one stands near at the right."""
+    wide, high = 0.16 * float(area.max(initial=1e-9)), 0.08 * max(float(count.max(initial=0.0)), 1.0)
+    for k, (x, y, name) in enumerate(zip(area, count, names, strict=True)):
+        near = (np.abs(count - y) < high) & (area >= x) & (area - x < wide) & (np.arange(area.size) != k)
+        aside: dict[str, Any] = {"xytext": (-5, 4), "ha": "right"} if near.any() else {"xytext": (5, 4), "ha": "left"}
+        ax.annotate(name, (x, y), textcoords="offset points", fontsize=8, color="0.3", **aside)
 
 
 def _ranks(statistics: xr.Dataset) -> list[str]:

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from xcdi.plot import reading, style
 
-__all__ = ["LOOK", "evenly", "fitted", "g2", "in_units", "intensity", "log_spaced", "overview", "positive_range", "region_name"]
+__all__ = ["LOOK", "evenly", "fitted", "g2", "in_units", "intensity", "log_spaced", "overview", "positive_range", "region_name", "resolved"]
 __all__ += ["two_time"]
 
 LONGEST = 1500  # steps of time that a matrix of few frames is drawn on
+STRETCHES, SHORTEST = 20, 20  # of the series that may differ in contrast, and fewest frames of one
+UNEVEN = 1.5  # contrast of the highest stretch over the median, above which colours make room for it
 
 LOOK = style.Look("$C(t_1, t_2)$", "viridis", kind="range")
 
@@ -37,7 +40,8 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     -------
     Axes
         Colours run from 1 (uncorrelated) to 1 + contrast, the contrast being the median beside the diagonal, whatever
-        the normalisation. Where less than half of the contrast is ever lost they run from the 1st to the 99th percentile,
+        the normalisation; where some of the series has more than half as much again, to that, by the root of C - 1, so that
+        all of it is seen. Where less than half of the contrast is ever lost they run from the 1st to the 99th percentile,
         and the colour bar says so; grey is a frame that was missing or not trusted, and the diagonal, which carries shot noise.
 
     Examples
@@ -53,9 +57,15 @@ def two_time(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0
     between = _colour_limits(correlation, plane.values, region)
     drawn = style.image(ax, plane, LOOK, between)
     drawn.set_interpolation("auto")
+    highest = _highest_contrast(plane.values) if between[0] == 1 else None
+    if highest is not None and highest - 1 > UNEVEN * (between[1] - 1):
+        drawn.set_norm(PowerNorm(0.5, 1.0, highest))
     ax.set(xlabel=in_units(correlation, "$t_1$"), ylabel=in_units(correlation, "$t_2$"))
     bar = style.host(ax).colorbar(drawn, ax=ax, pad=0.06, aspect=28, extend="both")
-    bar.set_label(LOOK.label if between[0] == 1 else f"{LOOK.label}, colours from {between[0]:.3g} (1 is uncorrelated)")
+    if between[0] != 1:
+        bar.set_label(f"{LOOK.label}, colours from {between[0]:.3g} (1 is uncorrelated)")
+    else:
+        bar.set_label(f"{LOOK.label}, colours by the root of $C - 1$" if isinstance(drawn.norm, PowerNorm) else LOOK.label)
     if events is not None:
         style.event_ticks(ax, reading.shown(events, "time").values, reading.genuine(events), both=True)
     late = ", provisional" if correlation.attrs.get("provisional") else ""
@@ -73,7 +83,8 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
     ----------
     correlation : Dataset
         CORRELATION with `g2` (region, delay) and `delay`; `g2_error` gives bars; `rate`, `exponent`, `fit_contrast` and
-        `baseline` (region) give the line. A fit that is not finite is not drawn, nor one without finite errors of rate and contrast.
+        `baseline` (region) give the line. A fit that is not finite is not drawn, nor one without finite errors of rate and contrast;
+        one whose rate is not above twice its error, or contrast not above three times, is dashed and said to be not resolved.
     ax : Axes, optional
 
     Returns
@@ -94,7 +105,8 @@ def g2(correlation: xr.Dataset, ax: Axes | None = None) -> Axes:
         ax.errorbar(delay[there], curves.values[k][there], bars, label=label, **shape)
         fit = fitted(correlation, fine, k)
         if fit is not None:
-            ax.plot(fine, fit, color="black", lw=1.4, label=_fit_text(correlation, k), zorder=3)
+            line = "-" if resolved(correlation, k) else "--"
+            ax.plot(fine, fit, line, color="black", lw=1.4, label=_fit_text(correlation, k), zorder=3)
     ax.set(xscale="log", xlabel=in_units(correlation, r"delay $\tau$"), ylabel=r"$g_2(\tau)$")
     if ax.get_legend_handles_labels()[1]:
         ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
@@ -164,7 +176,7 @@ def evenly(matrix: np.ndarray, seconds: np.ndarray) -> xr.DataArray:
 
 def _colour_limits(correlation: xr.Dataset, plane: np.ndarray, region: int) -> tuple[float, float]:
     """From 1 to the median beside the diagonal; where nothing survives one frame, to 1 + the fitted contrast."""
-    beside = np.concatenate([np.diagonal(plane, lag) for lag in range(1, min(4, len(plane)))] or [np.array([])])
+    beside = _beside(plane)
     seen = beside[np.isfinite(beside)]
     if seen.size and np.median(seen) > 1.01:
         top = float(np.median(seen))
@@ -172,6 +184,23 @@ def _colour_limits(correlation: xr.Dataset, plane: np.ndarray, region: int) -> t
         return (low, high) if low > (1 + top) / 2 else (1.0, top)
     contrast = reading.value(correlation, "contrast", region)
     return 1.0, 1.0 + contrast if contrast is not None and contrast > 0 else 1.1
+
+
+def _beside(plane: np.ndarray) -> np.ndarray:
+    """Values of the three diagonals next to the main one."""
+    return np.concatenate([np.diagonal(plane, lag) for lag in range(1, min(4, len(plane)))] or [np.array([])])
+
+
+def _highest_contrast(plane: np.ndarray) -> float | None:
+    """The highest of the medians beside the diagonal of stretches of the series, less what noise may add; None without any."""
+    long = max(SHORTEST, len(plane) // STRETCHES)
+    found = []
+    for start in range(0, len(plane) - long + 1, long):
+        values = _beside(plane[start : start + long, start : start + long])
+        values = values[np.isfinite(values)]
+        if values.size > long:
+            found.append(float(np.median(values) - 5 * np.std(values) / np.sqrt(values.size)))
+    return max(found, default=None)
 
 
 def in_units(correlation: xr.Dataset, words: str, name: str = "time") -> str:
@@ -219,7 +248,22 @@ def _fit_text(correlation: xr.Dataset, region: int) -> str:
         if found is not None and error is not None and error < 1e-9 * abs(found):
             error = None  # of rounding alone
         texts.append(f"${symbol}$ = {reading.number(found if found is not None else np.nan, error)}{unit}")
-    return ", ".join(texts)
+    return ", ".join(texts) if resolved(correlation, region) else f"{', '.join(texts[:1])} (not resolved)"
+
+
+def resolved(correlation: xr.Dataset, region: int) -> bool:
+    """Whether rate, contrast and exponent stand above their errors, as :func:`xcdi.stages.two_time_map.told` has it.
+
+    Examples
+    --------
+    >>> resolved(xr.Dataset({"rate": ("region", [0.01]), "rate_error": ("region", [0.01])}), 0)
+    False
+    """
+    for name, times in (("rate", 2), ("fit_contrast", 3), ("exponent", 1)):
+        found, error = (reading.value(correlation, word, region) for word in (name, f"{name}_error"))
+        if found is not None and error is not None and not times * error < found:
+            return False
+    return True
 
 
 def _constrained(correlation: xr.Dataset, name: str, region: int) -> bool:

@@ -8,47 +8,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from xcdi.plot import correlation as plain
 from xcdi.plot import reading, style
 
-__all__ = ["age_lag", "age_lag_overview", "by_age", "regions", "with_inset"]
+__all__ = ["age_lag", "age_lag_overview", "by_age", "regions"]
 
 COLUMNS = 4  # of panels
-CARD = (0.53, 0.03, 0.455, 0.36)  # left, bottom, width, height of what the inset hides; the upper left shows the same
-INSET = (0.665, 0.125, 0.30, 0.245)
-
-
-@style.paper()
-def with_inset(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0, events: xr.Dataset | None = None) -> Axes:
-    """Two-time map of one region with its one-time function in the lower right corner, which only mirrors the upper left.
-
-    Parameters
-    ----------
-    correlation : Dataset
-        CORRELATION with `two_time` and `g2`; the diagonal is never shown.
-    ax, region, events
-        As for :func:`xcdi.plot.correlation.two_time`.
-
-    Examples
-    --------
-    >>> t = np.arange(1.0, 9.0)
-    >>> still = xr.Dataset({"two_time": (("region", "time", "time2"), np.full((1, 8, 8), 1.2))}, {"time": t, "time2": t})
-    >>> ax = with_inset(still.assign(g2=(("region", "delay"), np.full((1, 8), 1.2))).assign_coords(delay=t - 1))
-    >>> len(ax.child_axes)
-    1
-    """
-    ax = plain.two_time(correlation, ax, region=region, events=events)
-    card = Rectangle(CARD[:2], *CARD[2:], transform=ax.transAxes, facecolor="white", edgecolor="0.6", lw=0.6, alpha=0.93, zorder=4)
-    ax.add_patch(card)
-    inner = ax.inset_axes(INSET, zorder=5)
-    _small_g2(inner, correlation, region)
-    inner.patch.set_alpha(0.0)
-    inner.tick_params(labelsize=7, pad=1.5, length=2.5)
-    inner.set_xlabel(plain.in_units(correlation, r"$\tau$"), fontsize=7.5, labelpad=0.5)
-    inner.set_ylabel(r"$g_2(\tau)$", fontsize=7.5, labelpad=2.5)
-    return ax
 
 
 @style.paper()
@@ -215,6 +181,6 @@ def _small_g2(ax: Axes, correlation: xr.Dataset, region: int) -> None:
     fine = np.geomspace(*plain.positive_range(delay[there]), 100)
     line = plain.fitted(correlation, fine, region)
     if line is not None:
-        ax.plot(fine, line, color="black", lw=1.0, zorder=3)
+        ax.plot(fine, line, "-" if plain.resolved(correlation, region) else "--", color="black", lw=1.0, zorder=3)
     ax.set_xscale("log")
     ax.locator_params(axis="y", nbins=4)

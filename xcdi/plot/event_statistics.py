@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from xcdi.plot.catalogue_checks import why
 __all__ = ["overview", "size_distribution", "waiting_times"]
 
 BLUE, ORANGE = style.OKABE_ITO[:2]
+FLOORS = 200  # different shortest waits that are told apart in a curve
 TESTED = {"raw": "p_exponential", "rescaled": "p_exponential_rescaled"}
 SIZES = {"drop": "drop $D$", "drop_internal": "internal drop $D$", "fraction": "fraction $f$"}
 LAWS = {"exponential": "exponential", "lognormal": "log-normal", "cutoff": "cut-off"}
@@ -35,7 +37,8 @@ def size_distribution(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        No line is drawn where no exponent was fitted; the panel says why.
+        No line is drawn where no exponent was fitted; the panel says why. Dotted is the smallest size of the fit: where each series has
+        its own (`cut`), the least and the largest of them.
     """
     ax = style.own_axes(ax, height=3.6)
     size, share = _ccdf(statistics)
@@ -44,13 +47,14 @@ def size_distribution(statistics: xr.Dataset, ax: Axes | None = None) -> Axes:
         return catalogue_checks.empty(ax, "no event of measurable size")
     ax.plot(size, share, "o", ms=3.5, mew=0, color=BLUE, alpha=0.65, zorder=3)
     ax.set(xscale="log", yscale="log", ylim=(min(0.5 / size.size, 0.04), 1.4))
-    smallest = reading.value(statistics, "smallest")
-    if smallest is not None:
-        ax.axvline(smallest, color="0.5", ls=":", lw=1)
+    lines = _size_lines(statistics, size.size)
+    for end in sorted(set(_cuts(statistics))):
+        ax.axvline(end, ymin=0.06 + 0.055 * len(lines), color="0.5", ls=":", lw=1)  # from above the words
     if reading.value(statistics, "exponent") is not None:
         ax.plot(reading.shown(statistics, "fit_size").values, reading.shown(statistics, "fit_ccdf").values, color="black", lw=1.6, zorder=4)
     style.plain_log(ax.xaxis)
-    style.note(ax, "\n".join(_size_lines(statistics, size.size)), where="lower left")
+    style.plain_log(ax.yaxis)
+    style.note(ax, "\n".join(lines), where="lower left")
     return ax
 
 
@@ -62,7 +66,8 @@ def waiting_times(statistics: xr.Dataset, ax: Axes | None = None, *, scale: str 
     ----------
     statistics : Dataset
         STATISTICS with `waiting` [s] or `waiting_rescaled`, one per gap; `p_exponential` and `p_exponential_rescaled` where a law was
-        tested; `gamma_shape` (scale) draws the gamma law.
+        tested; `gamma_shape` and `gamma_scale` (scale) draw the gamma law; `waiting_shortest` and `waiting_rescaled_shortest` (gap) are
+        the shortest that could be seen, from which on all laws begin.
     ax : Axes, optional
     scale : str
         ``"raw"`` in seconds, or ``"rescaled"``: over the local mean, so that a rate that falls with age makes no law by itself.
@@ -81,6 +86,7 @@ def waiting_times(statistics: xr.Dataset, ax: Axes | None = None, *, scale: str 
     ax.set(xscale="log", yscale="log", ylim=(min(0.5 / gaps.size, 0.04), 1.4))
     style.note(ax, "\n".join(_waiting_lines(statistics, gaps.size, scale)), where="lower left")
     style.plain_log(ax.xaxis)
+    style.plain_log(ax.yaxis)
     if ax.get_legend_handles_labels()[1]:
         ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2, columnspacing=1.0)
     return ax
@@ -143,16 +149,31 @@ def _ccdf(statistics: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def _size_lines(statistics: xr.Dataset, count: int) -> list[str]:
     """Exponent, range, number, goodness of fit, and what the other laws say; or why there is none."""
     exponent, smallest, largest, n, p = (reading.value(statistics, name) for name in ("exponent", "smallest", "largest", "n", "p"))
-    fitted = [f"$N$ = {int(n if n is not None else count)}"]
-    fitted[0] += rf", $x_{{min}}$ = {smallest:.3g}" if smallest is not None else ""
+    fitted, cuts = [f"$N$ = {int(n if n is not None else count)}"], _cuts(statistics)
+    if len(cuts) > 1:
+        fitted[0] += " from each series' completeness:"
+        fitted += [rf"$x_{{min}}$ = {cuts[0]:.3g} to {cuts[1]:.3g}"]
+    elif smallest is not None:
+        fitted[0] += rf", $x_{{min}}$ = {smallest:.3g}"
     if exponent is None:
-        return [*fitted, *textwrap.wrap(why(statistics, "exponent", str(statistics.attrs.get("note", ""))), 34)]
-    fitted[0] += rf", $x_{{max}}$ = {largest:.3g}" if largest is not None else ""
+        reason = why(statistics, "exponent", str(statistics.attrs.get("note", "")))
+        return [*([] if " events of " in reason else fitted), *textwrap.wrap(reason, 34)]  # its number and smallest size are in it
+    fitted[-1] += rf", $x_{{max}}$ = {largest:.3g}" if largest is not None else ""
     low, high = (reading.value(statistics, f"exponent_{end}") for end in ("low", "high"))
     lines = [rf"$\tau$ = {reading.number(exponent, reading.value(statistics, 'exponent_error'))}"]
     lines += [f"95 %: {low:.2f} to {high:.2f}"] if low is not None and high is not None else []
     lines += fitted + ([f"goodness of fit $p$ = {p:.2g}"] if p is not None else [])
     return lines + _against(statistics)
+
+
+def _cuts(statistics: xr.Dataset) -> list[float]:
+    """Smallest size of the fit, or the least and the largest where each series has its own."""
+    smallest = reading.value(statistics, "smallest")
+    if smallest is None:
+        return []
+    each = statistics["cut"].values if "cut" in statistics else np.zeros(0)
+    each = each[np.isfinite(each)]
+    return [float(each.min()), float(each.max())] if each.size and np.ptp(each) > 1e-6 * smallest else [smallest]
 
 
 def _against(statistics: xr.Dataset) -> list[str]:
@@ -167,14 +188,34 @@ def _against(statistics: xr.Dataset) -> list[str]:
 
 
 def _chance(ax: Axes, statistics: xr.Dataset, gaps: np.ndarray, scale: str) -> None:
-    """The exponential of the same mean, and the gamma law where one was fitted."""
+    """The exponential of the same mean, and the gamma law where one was fitted, both of what is longer than could be seen."""
+    floor = _shortest(statistics, gaps, scale)
+    beyond = float(np.mean(gaps - floor))
     fine = np.geomspace(gaps.min() / 2, gaps.max() * 2, 400)
     look: dict[str, Any] = {"lw": 1.3, "zorder": 4}
-    ax.plot(fine, np.exp(-fine / gaps.mean()), "--", color="black", label="exponential", **look)
+    ax.plot(fine, _longer(fine, floor, lambda x: np.exp(-x / beyond)), "--", color="black", label="exponential", **look)
     if "gamma_shape" in statistics and "scale" in statistics.coords:
         shape = float(statistics["gamma_shape"].sel(scale=scale))
         if np.isfinite(shape) and shape > 0:
-            ax.plot(fine, _gamma_share(fine / gaps.mean(), shape), "-.", color=ORANGE, label=f"gamma, shape {shape:.2g}", **look)
+            width = float(statistics["gamma_scale"].sel(scale=scale)) if "gamma_scale" in statistics else 1 / shape
+            curve = _longer(fine, floor, lambda x: _gamma_share(x / (gaps.mean() * shape * width), shape))
+            ax.plot(fine, curve, "-.", color=ORANGE, label=f"gamma, shape {shape:.2g}", **look)
+
+
+def _shortest(statistics: xr.Dataset, gaps: np.ndarray, scale: str) -> np.ndarray:
+    """Shortest wait that could be seen, one per gap; 0 where the statistics do not say."""
+    name = {"raw": "waiting_shortest", "rescaled": "waiting_rescaled_shortest"}[scale]
+    known = name in statistics and statistics[name].size == gaps.size
+    return np.minimum(statistics[name].values, gaps) if known else np.zeros(gaps.size)
+
+
+def _longer(x: np.ndarray, floor: np.ndarray, share: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Share of waits at least as long as x by a law, of which each wait is known to be longer than its floor."""
+    each, number = np.unique(floor, return_counts=True)
+    if each.size > FLOORS:
+        each, number = np.quantile(floor, (np.arange(FLOORS) + 0.5) / FLOORS), np.full(FLOORS, 1)
+    above = share(x) / np.maximum(share(np.maximum(each, 1e-9 * float(x.min()))), 1e-300)[:, None]
+    return np.average(np.minimum(above, 1.0), axis=0, weights=number)
 
 
 def _gamma_share(x: np.ndarray, shape: float) -> np.ndarray:

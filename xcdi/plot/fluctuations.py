@@ -12,7 +12,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from xcdi.plot import correlation as plain
-from xcdi.plot import correlation_maps, reading, style
+from xcdi.plot import reading, style
 
 __all__ = ["aged", "chi", "page", "rates", "traces", "visibility"]
 
@@ -51,7 +51,8 @@ def aged(correlation: xr.Dataset, ax: Axes | None = None, *, region: int = 0) ->
     fine = np.geomspace(*plain.positive_range(delay[delay <= 0.6 * delay[-1]]), 200)
     law = plain.fitted(correlation, fine, region)
     if law is not None:
-        ax.plot(fine, law, color="black", lw=1.3, label="fit to all ages")
+        firm = plain.resolved(correlation, region)
+        ax.plot(fine, law, "-" if firm else "--", color="black", lw=1.3, label="fit to all ages" + ("" if firm else " (not resolved)"))
         ax.legend(loc="upper right")
     elif "g2" in correlation:
         mean = correlation["g2"].values[region]
@@ -188,7 +189,7 @@ def page(correlation: xr.Dataset, *, region: int = 0, title: str = "", events: x
     halves: Any = made.subfigures(1, 2, width_ratios=[1.12, 1])
     left, right = halves
     upper, lower = left.subfigures(2, 1, height_ratios=[1.22, 1])
-    correlation_maps.with_inset(correlation, upper.subplots(), region=region, events=events)
+    plain.two_time(correlation, upper.subplots(), region=region, events=events)
     count = correlation.sizes["trace_lag"]
     rows = lower.subplots(count, 1, sharex=True, squeeze=False).ravel()
     for k, ax in enumerate(rows):

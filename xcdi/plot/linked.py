@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 
 from xcdi.plot import reading, style
 
-__all__ = ["NOBODY", "Link", "activity", "letters", "links", "pairs", "spread", "ticks"]
+__all__ = ["DENSITY", "NOBODY", "NUMBER", "Link", "activity", "letters", "links", "pairs", "spread", "ticks"]
 
+NUMBER, DENSITY = "events named for it", "events named for it, per µm²"  # the most likely boundary is named where it is likely enough
 NOBODY = "0.45"  # colour of an event that no boundary is named for
 Pair = tuple[int, int]
 
@@ -69,12 +70,12 @@ def activity(events: xr.Dataset, boundaries: xr.Dataset | None) -> tuple[dict[Pa
     """
     counts = {pair: float(link.events) for pair, link in links(events).items()}
     if boundaries is None or "area_nm2" not in boundaries:
-        return counts, "events"
+        return counts, NUMBER
     ends = zip(boundaries["i"].values, boundaries["j"].values, boundaries["area_nm2"].values, strict=True)
     area = {(min(int(i), int(j)), max(int(i), int(j))): float(a) * 1e-6 for i, j, a in ends}
     if any(area.get(pair, 0.0) <= 0 for pair in counts):
-        return counts, "events"
-    return {pair: count / area[pair] for pair, count in counts.items()}, "events per µm²"
+        return counts, NUMBER
+    return {pair: count / area[pair] for pair, count in counts.items()}, DENSITY
 
 
 def ticks(ax: Axes, events: xr.Dataset, *, both: bool = False) -> None:

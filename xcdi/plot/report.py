@@ -95,7 +95,8 @@ CAPTIONS = {
     "rigid motion is undone, crosses what is no event of the sample's inside.",
     "completeness": "Share of events put into the measured frames that the search finds, against their drop.",
     "boundary_timeline": "Which boundary each event happened on; larger marks are larger drops, paler ones are less certain.",
-    "boundaries": "Grain boundaries coloured by their activity, events per area; thin grey ones saw none.",
+    "boundaries": "Grain boundaries coloured by the events named for them, per area; for thin grey ones none is named, "
+    "though they may have a share by probability.",
     "boundaries_3d": "The same boundaries in 3D.",
     "event_statistics": "a, sizes with the truncated power law; b, times between successive events; c, the same over their local mean; "
     "d, exponent of bursts against the gap that joins events, the band is that of single events; e, events of each boundary against its "

@@ -14,7 +14,8 @@ from xcdi.plot import style
 __all__ = ["COLOURS", "angles", "arrows", "overview"]
 
 COLOURS = {"shear": "#0072B2", "opening": "#D55E00", "unknown": "0.45", "invisible": "0.8"}
-WIDE = 1.25  # room around the longest arrow
+WIDE = 1.35  # room around the longest arrow and its error
+BEHIND = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}
 
 
 @style.paper()
@@ -42,22 +43,26 @@ def overview(slips: xr.Dataset) -> Figure:
 def arrows(slips: xr.Dataset, ax: Axes | None = None) -> Axes:
     """Slip vectors [nm] in the plane of the reflections, coloured by mode, with ellipses of one standard error.
 
-    Grey lines are the directions of G. Where G span space the two axes are those that they see best.
+    Grey lines are the directions of G, numbered as the results were given. The axes are
+    those of the attribute plane_axes; where G span space, the two that they see best.
     """
-    _known(slips, "slip", "mode")
+    _known(slips, "slip", "direction_error", "mode")
     ax = style.own_axes(ax)
     axes = np.asarray(slips.attrs["plane_axes"], dtype=float).reshape(-1, 3)[:2]
     ends = slips["slip"].values @ axes.T
-    errors = np.sqrt((slips["slip_error"].values ** 2) @ (axes.T**2))
+    across = np.radians(slips["direction_error"].values) * np.linalg.norm(ends, axis=1)
+    along = np.sqrt(np.maximum((slips["slip_error"].values ** 2).sum(axis=1) - across**2, 0.0))
     far = WIDE * float(np.nanmax(np.linalg.norm(ends, axis=1), initial=0.1))
-    for g in np.asarray(slips.attrs["g"], dtype=float).reshape(-1, 3) @ axes.T:
-        way = far * g / np.linalg.norm(g)
+    for number, g in enumerate(np.asarray(slips.attrs["g"], dtype=float).reshape(-1, 3) @ axes.T, 1):
+        way = far * g / np.abs(g).max()
         ax.plot([-way[0], way[0]], [-way[1], way[1]], color="0.85", lw=0.8, zorder=0)
-    for end, error, mode in zip(ends, errors, slips["mode"].values, strict=True):
+        ax.text(0.9 * way[0], 0.9 * way[1], f"G{number}", color="0.5", fontsize=7, ha="center", va="center", bbox=BEHIND, zorder=1)
+    for end, wide, long, mode in zip(ends, across, along, slips["mode"].values, strict=True):
         if np.isfinite(end).all():
             colour = COLOURS[str(mode)]
             ax.annotate("", end, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.0, "shrinkA": 0, "shrinkB": 0})
-            ax.add_patch(Ellipse((end[0], end[1]), *(2 * error), fc=colour, ec="none", alpha=0.2))
+            way = float(np.degrees(np.arctan2(end[1], end[0])))
+            ax.add_patch(Ellipse((end[0], end[1]), 2 * long, 2 * wide, angle=way, fc=colour, ec="none", alpha=0.2))
     ax.set(xlim=(-far, far), ylim=(-far, far), aspect="equal", xlabel="slip along axis 1 (nm)", ylabel="slip along axis 2 (nm)")
     if not np.isfinite(ends).any():
         ax.text(0.5, 0.5, "no slip vector", transform=ax.transAxes, ha="center", va="center")

@@ -22,7 +22,11 @@ __all__ = ["UnlikeError", "attribute", "grains_in_data_frame", "series_offset"]
 RANKS = 3
 LEAST = 2  # frames on either side
 REACH = 0.5  # steps of the rocking scan by which the angle of the series may be off
-CREEP = 0.25  # the same, between one event and the next
+CREEP = 0.25  # the same, between one look and the next
+STRIDE = 6  # frames that the object follows at once, from one event to the next
+STEPS = 5  # of following
+STRAYED = 0.85  # likeness to the frames before an event below which the object follows all frames since the last one
+LAST = 20  # then, steps of following the frames just before an event, which are compared with those after it
 ALIKE = 0.9  # least likeness of the object to the first frames; the same particle, not yet slipped, has 0.99
 FAINT = 4.0  # standard deviations of photon noise below which a change is too small to tell
 
@@ -111,9 +115,10 @@ def attribute(
 
     Notes
     -----
-    The object follows the mean pattern before each event, which takes up slow relaxation, and takes part
-    in slips that are explained. Artefacts and rigid motion are not ascribed. A whole grain lies on all its boundaries,
-    which share its probability. One reflection leaves object and grains inverted together, or neither: the answer is
+    From one event to the next the object follows the mean pattern of a few frames after the other, which takes up slow
+    relaxation while it is small each time, and it takes part in slips that are explained. Artefacts and rigid motion are
+    not ascribed. A whole grain lies on all its boundaries, which share its probability. One reflection leaves object and
+    grains inverted together, or neither: the answer is
     right in their own frame.
     """
     require(events, "time", "frame", "drop", schema=EVENTS)
@@ -150,20 +155,44 @@ def _first_view(particle: Particle, seen: Movie, first: np.ndarray, offset: floa
 
 
 def _verdicts(events: xr.Dataset, seen: Movie, particle: Particle, view: views.View, longest: int) -> Iterator[Verdict]:
-    """Ascribe one event after the other, in an object that takes part in them."""
-    scale = patterns.frame_scale(seen.frames, seen.valid, seen.ok)
+    """Ascribe one event after the other, in an object that takes part in them and follows the frames between them."""
+    scale, good, start = patterns.frame_scale(seen.frames, seen.valid, seen.ok), np.flatnonzero(seen.ok), 0
     for k in range(events.sizes["event"]):
-        before, after = sides(events, k, np.flatnonzero(seen.ok), longest)
+        before, after = sides(events, k, good, longest)
         if min(before.size, after.size) < LEAST or _excluded(events, k):
             yield _none(_no_avalanche(events, k) if _excluded(events, k) else f"fewer than {LEAST} frames on one side")
             continue
         pre, post = (seen.frames[part] / scale[part, None, None] for part in (before, after))
-        view = views.find_view(particle.rho, pre.mean(axis=0), seen.valid, offset=view.offset, reach=CREEP)
-        particle = particle._replace(rho=views.followed(particle.rho, pre.mean(axis=0), seen.valid, view, len(pre)))
+        strayed = _alike(particle, pre, seen.valid, view) < STRAYED
+        for part in _between(good, start, int(before[0])) if strayed else ():
+            particle, view = _followed(particle, seen.frames[part] / scale[part, None, None], seen.valid, view)
+        particle, view = _followed(particle, pre, seen.valid, view, steps=LAST if strayed else STEPS)
+        start = int(after[0])
         later = views.find_view(particle.rho, post.mean(axis=0), seen.valid, offset=view.offset, reach=CREEP)
         verdict = _verdict(attribution.change(pre, post, seen.valid), particle, view, later)
         particle = _after(particle, verdict, view, post.mean(axis=0), seen.valid)
         yield verdict
+
+
+def _between(good: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Frames from `start` to before `stop`, `STRIDE` at once; fewer, the first of them, are left out."""
+    frames = good[(good >= start) & (good < stop)]
+    return frames[len(frames) % STRIDE :].reshape(-1, STRIDE)
+
+
+def _alike(particle: Particle, frames: np.ndarray, valid: np.ndarray, view: views.View) -> float:
+    """How much the particle looks like frames (time, row, column)."""
+    view = views.find_view(particle.rho, frames.mean(axis=0), valid, offset=view.offset, reach=CREEP)
+    return views.resemblance(np.abs(views.wave(particle.rho, view)) ** 2, frames, valid)
+
+
+def _followed(
+    particle: Particle, frames: np.ndarray, valid: np.ndarray, view: views.View, *, steps: int = STEPS
+) -> tuple[Particle, views.View]:
+    """The particle as the mean of frames (time, row, column) shows it, and how they see it."""
+    pattern = frames.mean(axis=0)
+    view = views.find_view(particle.rho, pattern, valid, offset=view.offset, reach=CREEP)
+    return particle._replace(rho=views.followed(particle.rho, pattern, valid, view, len(frames), steps=steps)), view
 
 
 def _excluded(events: xr.Dataset, k: int) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xcdi.schema import NOT_AVALANCHES
 from xcdi.stages import completeness, detection, measurement, not_events
 from xcdi.stages.attribution import attribute, series_offset
 from xcdi.stages.catalogues import statistics
@@ -62,7 +61,8 @@ def find_events(
         anisotropy
             Drop in the azimuthal over that in the radial sector: tilts against spacings.
         region_length
-            [nm], 1 / q at which the drop reaches half of its plateau.
+            [nm], 1 / q at which the drop reaches half of its plateau. No measure of the size of a region: on simulated particles of
+            four grains it does not rank the true radius, without photon noise as well.
         strain_step, rotation_step
             What the shift of the pattern means for the lattice along G and, in degrees, for its turn about the beam.
         duration
@@ -70,7 +70,8 @@ def find_events(
         return_index, returned
             Largest correlation with a stretch after the next event, in units of the contrast; part of the drop that it undoes.
         product_ratio
-            Correlation across this event and the next over the product of both: 1 where they are independent.
+            Correlation across this event and the next over the product of both: 1 where they are independent. Its error is photon noise
+            alone; few speckles scatter it by some 0.02 to 0.05 more.
         brightness_step
             Relative change of the pattern's intensity, over the monitor where there is one.
 
@@ -104,7 +105,7 @@ def find_events(
         duration_s=float(np.ptp(series.movie.time)) if series.movie.time.size else 0.0,
         speckle_px=found.speckle_px,
         **seen_from,
-        not_avalanches=_told(ds),
+        not_avalanches=not_events.told(ds["flags"].values),
         left_out=not_events.left_out(series.movie.ok),
         seed=seed,
     )
@@ -155,9 +156,3 @@ def _light(series: Series) -> dict[str, float]:
     seen = series.movie
     total = float(seen.frames[series.good][:, seen.valid].sum(dtype=np.float64))
     return {"mean_count": total / (series.good.size * int(seen.valid.sum())), "photons": total}
-
-
-def _told(events: xr.Dataset) -> str:
-    """How many of which are no events of the sample."""
-    words = [word for flags in events["flags"].values for word in str(flags).split(", ") if word in NOT_AVALANCHES]
-    return ", ".join(f"{words.count(word)} {word}" for word in NOT_AVALANCHES if word in words) or "none"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xcdi.kernels.avalanches import power_laws, tails
 from xcdi.settings import Model
 from xcdi.stages import lasting, places, pooling, waits
+from xcdi.stages.dose import control
 from xcdi.stages.grains import counted
 from xcdi.stages.pooling import Pool
 
@@ -27,7 +28,9 @@ WORDS = {"exponential": "an exponential", "lognormal": "a log-normal"}
 class Counting(Model):
     """How events are counted, and how laws are fitted to them."""
 
-    size: Literal["drop", "drop_internal", "fraction"] = Field(default="drop", description="column of the events that is their size")
+    size: Literal["drop", "drop_whitened", "drop_internal", "fraction"] = Field(
+        default="drop", description="column of the events that is their size; drop_whitened: with equal noise in all pixels"
+    )
     smallest: Annotated[float, Field(gt=0)] | Literal["complete", "nearest"] = Field(
         default="complete",
         description="lower end of the power law; complete: where each series finds all events, nearest: where the fit is best above that",
@@ -37,19 +40,37 @@ class Counting(Model):
     shortest: float | None = Field(default=None, gt=0, description="least duration used [s]; left out: five frames, less half a frame")
     longest: float | None = Field(default=None, gt=0, description="longest duration used [s]; left out: the longest found")
 
+    @model_validator(mode="after")
+    def _ends_in_order(self) -> Self:
+        for low, high in (("smallest", "largest"), ("shortest", "longest")):
+            least, most = getattr(self, low), getattr(self, high)
+            if isinstance(least, float) and most is not None and not least < most:
+                raise ValueError(f"{low} = {least:g} and {high} = {most:g}; expected {low} below {high}")
+        return self
+
 
 class _Cut(NamedTuple):
-    """Lower end of every series, in words where it is from, and the floor above which it was sought, if it was."""
+    """Lower end of every series, infinite for those left out; in words where it is from, and the floor above which it was sought."""
 
     ends: np.ndarray
     source: str
-    sought: float | None
+    sought: float | None = None
+
+    @property
+    def used(self) -> np.ndarray:
+        """Lower ends of the series that are not left out."""
+        return self.ends[np.isfinite(self.ends)]
+
+    @property
+    def highest(self) -> float:
+        """The highest of them; NaN if every series is left out."""
+        return float(self.used.max()) if self.used.size else float("nan")
 
 
 def statistics(
     catalogues: Sequence[xr.Dataset],
     *,
-    size: Literal["drop", "drop_internal", "fraction"] = "drop",
+    size: Literal["drop", "drop_whitened", "drop_internal", "fraction"] = "drop",
     smallest: float | Literal["complete", "nearest"] = "complete",
     largest: float | None = 0.6,
     minimum: int = 50,
@@ -65,11 +86,12 @@ def statistics(
     catalogues : sequence of Dataset
         EVENTS of each series. Artefacts and rigid motion are left out.
     size : str
-        Column that serves as size.
+        Column that serves as size. `completeness` is that of drops, and says nothing of "drop_whitened".
     smallest : float or {"complete", "nearest"}
         Lower end of the power law. "complete": for each series the size from which it finds all events (attribute
         `completeness`); one that does not say takes the largest of the others, and where none says it is "nearest".
-        "nearest": one for all, where the fit comes nearest to the sizes, at or above the worst completeness.
+        "nearest": one for all, where the fit comes nearest to the sizes, at or above the worst completeness. A series that
+        finds no event of any size (`completeness` infinite) is left out of the law.
     largest : float or None
         Upper end; None takes the largest size.
     minimum : int
@@ -84,11 +106,12 @@ def statistics(
     Returns
     -------
     Dataset
-        STATISTICS: `size` and `ccdf` (event), `waiting` (gap) [s], `n`, `rate` [1/s], `cut`, `counts` and `rate_series`
-        (series); with 50 events above the lower end `exponent`, its error and interval, goodness of fit `p`, what noise
-        shifts it by, the fitted curve, and comparisons with other laws, all of them also for bursts; with 200 waiting times
-        their laws, and tests for aftershocks; with 1000 events the law of aftershocks; with 200 resolved durations theirs. The
-        attribute `note` says what is missing and why, `verdict` what the sizes say.
+        STATISTICS: `size` and `ccdf` (event), `waiting` (gap) [s], `n`, `rate` [1/s] (over the time of good frames), `cut`,
+        `counts` and `rate_series` (series); with 50 events above the lower end `exponent`, its error and interval, goodness of fit
+        `p`, what noise shifts it by, the fitted curve, and comparisons with other laws, all of them also for bursts; with 200 waiting
+        times their laws, and tests for aftershocks; with 1000 events the law of aftershocks; with 200 resolved durations theirs. Where
+        series were taken at fluxes 1.5 times apart or more, `dose_rate` and `dose_per_photon` (flux_group), and whether events follow
+        the beam. The attribute `note` says what is missing and why, `verdict` what the sizes say.
 
     Raises
     ------
@@ -101,58 +124,69 @@ def statistics(
     inside = (sizes >= ends) & (sizes <= (np.inf if largest is None else largest))
     notes = [*_cut_notes(found, cut), *_left_out(sizes, largest)]
     ds = _counts(found, sizes, inside, cut)
+    seeing = pooling.select(found, np.isfinite(cut.ends))
     if inside.sum() < minimum or float(np.min(ends, initial=np.inf)) >= (np.max(sizes, initial=0.0) if largest is None else largest):
         notes.append(f"{counted(int(inside.sum()), 'event')} of {_range(cut)}; an exponent needs {minimum}")
     else:
-        laws, told = _power_law(found, ends, largest, cut, minimum, seed)
+        laws, told = _power_law(seeing, cut, largest, minimum, seed)
         ds, notes = ds.assign(laws), [*notes, *told]
         ds = ds.assign_attrs(verdict=_verdict(ds), largest_from="setting" if largest is not None else "largest size found")
-        ds = ds.assign(lasting.bursts(found, float(cut.ends.max()), largest, minimum))
+        ds = ds.assign(lasting.bursts(seeing, cut.highest, largest, minimum))
     for part in (waits.waiting, waits.aftershocks):
         added, told = part(found, seed)
         ds, notes = ds.assign(added), [*notes, *told]
-    added, told = lasting.durations(found, (float(cut.ends.max()), largest), (shortest, longest), seed)
+    added, told = lasting.durations(seeing, (cut.highest, largest), (shortest, longest), seed)
     ds, notes = ds.assign(added), [*notes, *told]
     added, told = places.participation(found, boundaries, minimum, seed)
     ds, notes = ds.assign(added), [*notes, *told]
     added, told = places.brightness(found, minimum, seed)
     ds, notes = ds.assign(added), [*notes, *told]
+    ds = ds.merge(control(catalogues), combine_attrs="no_conflicts")
     attrs = {"size": size, "minimum": minimum, "series": len(catalogues), "seed": seed, "cut_from": cut.source}
     return ds.assign_attrs(attrs | waits.verdict(ds) | {"note": ". ".join(dict.fromkeys(note for note in notes if note))})
 
 
 def _cut(found: Pool, smallest: float | str, largest: float | None, minimum: int) -> _Cut:
-    """Lower end of every series."""
+    """Lower end of every series; infinite for one that finds nothing of any size."""
+    cut = _sought(found, smallest, largest, minimum)
+    return cut._replace(ends=np.where(np.isinf(found.complete), np.inf, cut.ends))
+
+
+def _sought(found: Pool, smallest: float | str, largest: float | None, minimum: int) -> _Cut:
     known = found.complete[np.isfinite(found.complete)]
     worst = float(known.max()) if known.size else 0.0
     if not isinstance(smallest, str):
-        return _Cut(np.full(found.complete.size, float(smallest)), "setting", None)
+        return _Cut(np.full(found.complete.size, float(smallest)), "setting")
     if smallest == "complete" and known.size:
-        return _Cut(np.where(np.isfinite(found.complete), found.complete, worst), "completeness of each series", None)
-    sizes = pooling.values(found)
+        return _Cut(np.where(np.isfinite(found.complete), found.complete, worst), "completeness of each series")
+    sizes = pooling.values(pooling.select(found, ~np.isinf(found.complete)))
     used = sizes[(sizes >= worst) & (sizes <= (np.inf if largest is None else largest))]
     if np.unique(used).size < minimum + 2:
         least = float(used.min()) if used.size and not worst else max(worst, 1e-12)
-        return _Cut(np.full(found.complete.size, least), "least size" if not worst else "worst completeness", None)
+        return _Cut(np.full(found.complete.size, least), "least size" if not worst else "worst completeness")
     nearest = power_laws.cut_by_distance(sizes, largest, least=minimum, above=worst)
     return _Cut(np.full(found.complete.size, nearest), "nearest fit", worst)
 
 
 def _range(cut: _Cut) -> str:
-    low, high = float(cut.ends.min()), float(cut.ends.max())
+    if not cut.used.size:
+        return "a size that any series shows"
+    low, high = float(cut.used.min()), cut.highest
     return f"{low:.3g} or more" if low == high else f"{low:.3g} to {high:.3g} or more, each series its own"
 
 
-def _cut_notes(found: Pool, cut: _Cut) -> list[str]:
-    """Warnings of a lower end below completeness, or of completeness that nobody states."""
-    silent = int(np.sum(~np.isfinite(found.complete)))
-    below = np.flatnonzero(found.complete > cut.ends * (1 + 1e-9))
+def _cut_notes(found: Pool, cut: _Cut) -> Iterator[str]:
+    """Series that are left out; warnings of a lower end below completeness, or of completeness that nobody states."""
+    blind, silent = (int(np.sum(test(found.complete))) for test in (np.isinf, np.isnan))
+    if blind:
+        words = "shows" if blind == 1 else "show"
+        yield f"{blind} of {cut.ends.size} series {words} no event of any size, left out of the law of sizes"
+    below = np.flatnonzero(np.isfinite(found.complete) & (found.complete > cut.ends * (1 + 1e-9)))
     if below.size:
         worst, many = float(found.complete[below].max()), f"{below.size} of {cut.ends.size} series"
-        return [f"smallest = {cut.ends[0]:g} lies below the completeness of {many} ({worst:.2g}); the exponent is too flat"]
-    if silent and cut.source != "setting":
-        return [f"{silent} of {cut.ends.size} series do not say from which size on all events are found; smallest is from the {cut.source}"]
-    return []
+        yield f"smallest = {cut.highest:g} lies below the completeness of {many} ({worst:.2g}); the exponent is too flat"
+    elif silent and cut.source != "setting":
+        yield f"{silent} of {cut.ends.size} series do not say from which size on all events are found; smallest is from the {cut.source}"
 
 
 def _left_out(sizes: np.ndarray, largest: float | None) -> list[str]:
@@ -164,11 +198,11 @@ def _counts(found: Pool, sizes: np.ndarray, inside: np.ndarray, cut: _Cut) -> xr
     """What is given however few events there are."""
     rising, share = power_laws.ccdf(sizes)
     number = np.array([ds.sizes["event"] for ds in found.series])
-    duration = float(found.length.sum())
+    duration = float(found.exposure.sum())
     every_second = {"units": "1/s"}
     gaps = np.concatenate([np.diff(ds.time.values) for ds in found.series])
     with np.errstate(divide="ignore", invalid="ignore"):
-        rate, error, each = sizes.size / np.float64(duration), np.sqrt(sizes.size) / np.float64(duration), number / found.length
+        rate, error, each = sizes.size / np.float64(duration), np.sqrt(sizes.size) / np.float64(duration), number / found.exposure
     return xr.Dataset(
         {
             "size": ("event", rising, ONE),
@@ -178,7 +212,7 @@ def _counts(found: Pool, sizes: np.ndarray, inside: np.ndarray, cut: _Cut) -> xr
             "n_all": ((), sizes.size, ONE),
             "rate": ((), float(rate), every_second),
             "rate_error": ((), float(error), every_second),
-            "smallest": ((), float(cut.ends.max()), ONE),
+            "smallest": ((), cut.highest, ONE),
             "cut": ("series", cut.ends, ONE),
             "counts": ("series", number, ONE),
             "rate_series": ("series", each, every_second),
@@ -186,11 +220,9 @@ def _counts(found: Pool, sizes: np.ndarray, inside: np.ndarray, cut: _Cut) -> xr
     )
 
 
-def _power_law(
-    found: Pool, ends: np.ndarray, largest: float | None, cut: _Cut, minimum: int, seed: int
-) -> tuple[dict[str, xr.DataArray], list[str]]:
+def _power_law(found: Pool, cut: _Cut, largest: float | None, minimum: int, seed: int) -> tuple[dict[str, xr.DataArray], list[str]]:
     """Exponent with its errors, the fitted curve, what else might fit, and what there is to say."""
-    sizes, error = pooling.values(found), pooling.errors(found)
+    sizes, error, ends = pooling.values(found), pooling.errors(found), cut.used[pooling.whose(found)]
     one = float(ends.min()) if cut.sought is not None else ends
     fit = power_laws.fit_power_law(sizes, one, largest)
     low, high = power_laws.bootstrap(sizes, one, largest, seed=seed)

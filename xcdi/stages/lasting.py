@@ -16,6 +16,7 @@ __all__ = ["bursts", "durations"]
 WINDOWS = (0, 1, 2, 3, 4, 5)  # gaps within a burst, in windows; 0: every event alone
 THRESHOLDS = (1.0, 1.5, 2.0, 3.0)  # times the lower end of the sizes
 DURATION_LEAST = 200  # resolved durations below which no exponent is given for them
+SIZE_LEAST = 50  # sizes in range below which their exponent is not held against that of durations
 RESOLVED = 4.5  # frames: a duration of five is the shortest that is used
 ONE = {"units": "1"}
 
@@ -75,20 +76,35 @@ def durations(
     added = {"duration_n": xr.DataArray(int(used.sum()), attrs=ONE)}
     if used.sum() < DURATION_LEAST:
         return added, [f"{counted(int(used.sum()), 'duration')} of {range_[0]:.3g} s or more; their law needs {DURATION_LEAST}"]
-    relation = scaling.exponent_relation(sizes, life, ends, range_, seed=seed)
-    pairs = {"duration_exponent": relation.alpha, "size_slope": relation.slope, "exponent_relation": relation.expected}
-    for name, (value, error) in pairs.items():
-        added |= {name: xr.DataArray(value, attrs=ONE), f"{name}_error": xr.DataArray(error, attrs=ONE)}
+    laws, notes = _laws(sizes, life, ends, range_, seed)
     lifetime, mean, number = scaling.mean_size(sizes[used], life[used])
     return added | {
-        "relation_p": xr.DataArray(relation.p, attrs=ONE),
+        **{name: xr.DataArray(value, attrs=ONE) for name, value in laws.items()},
         "duration_smallest": xr.DataArray(range_[0], attrs={"units": "s"}),
         "duration_largest": xr.DataArray(range_[1], attrs={"units": "s"}),
         "mean_size": xr.DataArray(
             mean, {"lifetime": xr.DataArray(lifetime, dims="lifetime", attrs={"units": "s"})}, ("lifetime",), attrs=ONE
         ),
         "mean_size_n": xr.DataArray(number, dims="lifetime", attrs=ONE),
-    }, []
+    }, notes
+
+
+def _laws(
+    sizes: np.ndarray, life: np.ndarray, ends: tuple[float, float | None], lives: tuple[float, float], seed: int
+) -> tuple[dict[str, float], list[str]]:
+    """Exponents of sizes and durations held against each other; where the sizes have none, those of durations alone."""
+    top = float(sizes.max()) if ends[1] is None else ends[1]
+    number = int(np.sum((sizes >= ends[0]) & (sizes <= top)))
+    if number >= SIZE_LEAST and ends[0] < top:
+        found = scaling.exponent_relation(sizes, life, (ends[0], top), lives, seed=seed)
+        pairs = {"duration_exponent": found.alpha, "size_slope": found.slope, "exponent_relation": found.expected}
+        notes = []
+    else:
+        fit = power_laws.fit_power_law(life, *lives)
+        pairs = {"duration_exponent": (fit.exponent, fit.error), "size_slope": scaling.size_slope(sizes, life, *lives, seed=seed)}
+        notes = [f"{counted(number, 'event')} of known duration between the ends of the sizes; their relation needs {SIZE_LEAST}"]
+    values = {name + suffix: value for name, pair in pairs.items() for suffix, value in zip(("", "_error"), pair, strict=True)}
+    return values | ({"relation_p": found.p} if not notes else {}), notes
 
 
 def _resolved(found: Pool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

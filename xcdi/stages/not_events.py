@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xcdi.kernels.avalanches import artefacts
+from xcdi.schema import NOT_AVALANCHES
 from xcdi.stages.detection import Found
 from xcdi.stages.measurement import EXPLAINED, Series
 
-__all__ = ["left_out", "rows"]
+__all__ = ["left_out", "rows", "told"]
 
 BESIDE = 3  # frames from an event within which a change of brightness is its own
 SIDE = 12  # frames before a dark module
@@ -104,3 +106,15 @@ def left_out(ok: np.ndarray) -> str:
     named = ", ".join(str(a) if b - a == 1 else f"{a}-{b - 1}" for a, b in stretches[:MOST])
     more = f" and {len(stretches) - MOST} more stretches" if len(stretches) > MOST else ""
     return f"{int((~ok).sum())} of {ok.size} frames: {named}{more}" if stretches else "none"
+
+
+def told(flags: Sequence[str] | np.ndarray) -> str:
+    """How many events are none of the sample, by the words in their flags.
+
+    Examples
+    --------
+    >>> told(["rigid", "", "tilt, short window", "rigid"])
+    '2 rigid, 1 tilt'
+    """
+    words = [word for flag in flags for word in str(flag).split(", ")]
+    return ", ".join(f"{words.count(word)} {word}" for word in NOT_AVALANCHES if word in words) or "none"

@@ -17,13 +17,18 @@ from xcdi.stages.pooling import Pool
 
 __all__ = ["brightness", "participation"]
 
+SURE = 0.8  # mean probability of the first candidate, below which the prior of attribution would be tested with the events
 COLUMNS = {"area": ("area_nm2", "nm2"), "misorientation": ("misorientation", "rad"), "dip": ("dip", "1")}
 Part = tuple[dict[str, xr.DataArray], list[str]]
 ONE = {"units": "1"}
 
 
 def participation(found: Pool, boundaries: Sequence[xr.Dataset | None], minimum: int, seed: int) -> Part:
-    """Events and summed fraction of every boundary, and whether they go with its area, misorientation and dip; what is missing."""
+    """Events and summed fraction of every boundary, and whether they go with its area, misorientation and dip; what is missing.
+
+    Attribution holds large boundaries likelier before it sees the data. That prior is divided out of the shares, and tests are
+    given only where the first candidates have a mean probability of 0.8 or more: of less certain ones the prior would be tested.
+    """
     if boundaries and len(boundaries) != len(found.series):
         raise XcdiError(f"{len(boundaries)} tables of boundaries for {len(found.series)} series; give one for each, or None")
     pairs = [(k, b) for k, b in enumerate(boundaries) if b is not None and b.sizes["boundary"] and "boundary" in found.series[k]]
@@ -41,17 +46,32 @@ def participation(found: Pool, boundaries: Sequence[xr.Dataset | None], minimum:
     number = sum(int(np.sum(found.series[k]["boundary"].values >= 0)) for k, _ in pairs)
     if number < minimum:
         return table, [f"{counted(number, 'event')} with a boundary; what goes with their number needs {minimum}"]
+    sure = _sure([found.series[k] for k, _ in pairs])
+    if sure < SURE:
+        return table, [f"boundaries of events have a mean probability of {sure:.2f}; what goes with their number needs {SURE:g}"]
     return table | _against(events, columns, which, seed), []
+
+
+def _sure(series: Sequence[xr.Dataset]) -> float:
+    """Mean probability of the boundary of every event that has one."""
+    placed = [ds.isel(event=np.flatnonzero(ds["boundary"].values >= 0)) for ds in series]
+    chance = [ds["probability"].values if "probability" in ds else _candidates(ds)[1].max(axis=-1) for ds in placed]
+    return float(np.mean(np.nan_to_num(np.concatenate(chance)))) if any(one.size for one in chance) else 0.0
 
 
 def _shares(events: xr.Dataset, boundaries: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Events and summed fraction of each boundary of one particle."""
+    which, chance = _candidates(events)
+    chance = kernel.without_prior(which, chance, _column(boundaries, COLUMNS["area"][0]))
+    return kernel.shares(which, chance, pooling.fraction(events), boundaries.sizes["boundary"])
+
+
+def _candidates(events: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Boundaries that every event may lie on, and their probabilities, shape (event, candidate)."""
     if "ranked" in events:
-        which, chance = events["ranked"].values, events["ranked_probability"].values
-    else:
-        which = events["boundary"].values[:, None]
-        chance = events["probability"].values[:, None] if "probability" in events else np.ones(which.shape)
-    return kernel.shares(np.asarray(which, int), np.asarray(chance, float), pooling.fraction(events), boundaries.sizes["boundary"])
+        return np.asarray(events["ranked"].values, int), np.asarray(events["ranked_probability"].values, float)
+    which = np.asarray(events["boundary"].values, int)[:, None]
+    return which, np.asarray(events["probability"].values, float)[:, None] if "probability" in events else np.ones(which.shape)
 
 
 def _column(boundaries: xr.Dataset, name: str) -> np.ndarray:
@@ -65,7 +85,7 @@ def _against(events: np.ndarray, columns: dict[str, np.ndarray], which: np.ndarr
         log_area = np.log(columns["area"])
     ranks = [kernel.rank_correlation(x, events if name == "area" else per_area, which, seed=seed) for name, x in columns.items()]
     known = np.isfinite(log_area)
-    particles = np.stack([which[known] == k for k in np.unique(which[known])[1:]], axis=-1).astype(float)
+    particles = (which[known][:, None] == np.unique(which[known])[1:]).astype(float)
     fit = kernel.poisson_regression(events[known], np.column_stack([log_area[known], particles]))
     return {
         "against_rank": xr.DataArray([r for r, _ in ranks], {"against": list(columns)}, ("against",), attrs=ONE),

@@ -11,6 +11,7 @@ import xarray as xr
 from xcdi.errors import SchemaError
 from xcdi.kernels.avalanches import artefacts, patterns
 from xcdi.schema import EVENTS, PEAK, is_avalanche, require
+from xcdi.stages.not_events import told
 from xcdi.stages.series import Movie, movie
 
 __all__ = ["flag_tilts"]
@@ -43,7 +44,8 @@ def flag_tilts(events: xr.Dataset, correlation: xr.Dataset, peak: xr.Dataset, *,
     -------
     EVENTS
         With "tilt" in the flags of those, `tilt_step` [deg] that fits each event best and the part of its change, `tilt_explained`, that it
-        explains; NaN for what is no event of the sample already, or has too few frames on a side. A particle that has changed since its
+        explains; NaN for what is no event of the sample already, or has too few frames on a side; and the attribute
+        `not_avalanches` counted anew. A particle that has changed since its
         rocking scan answers a tilt differently: where the two patterns correlate by less than 0.75 nothing is flagged.
 
     Raises
@@ -105,4 +107,4 @@ def _labelled(events: xr.Dataset, found: list[artefacts.Tilt], step: float) -> x
         tilt_step=("event", step * np.array([one.step for one in found], np.float64), {"units": "deg"}),
         tilt_explained=("event", explained, {"units": "1"}),
         flags=("event", np.array(flags, str), events["flags"].attrs),
-    )
+    ).assign_attrs(not_avalanches=told(flags))

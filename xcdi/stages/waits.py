@@ -50,8 +50,14 @@ def waiting(found: Pool, seed: int) -> Part:
         for suffix, part in (("", "parameters"), ("_error", "errors")):
             each = [float(getattr(scale[row], part)[parameter]) for scale in laws]
             added[name + suffix] = xr.DataArray(each, {"scale": list(SCALES)}, ("scale",), attrs={"units": "1"})
-    added["waiting_floor"] = _number(float(np.max(found.dead)), "s")
-    return added, []
+    mean = (w.gaps.mean(), w.rescaled.mean())
+    scales = [float(scale[1].parameters["scale"] / one) for scale, one in zip(laws, mean, strict=True)]
+    return added | {
+        "gamma_scale": xr.DataArray(scales, {"scale": list(SCALES)}, ("scale",), attrs={"units": "1"}),  # over the mean gap
+        "waiting_shortest": xr.DataArray(w.floor, dims="gap", attrs={"units": "s"}),
+        "waiting_rescaled_shortest": xr.DataArray(w.rescaled_floor, dims="gap", attrs={"units": "1"}),
+        "waiting_floor": _number(float(np.max(found.dead)), "s"),
+    }, []
 
 
 def verdict(ds: xr.Dataset) -> dict[str, str]:
@@ -82,6 +88,7 @@ def aftershocks(found: Pool, seed: int) -> Part:
     if sum(t.size - 1 for t in times) < LAW_LEAST:
         return {}, []
     test = shocks.clustering(times, sizes, dead=found.dead[kept], step=_steps(found)[kept], seed=seed)
+    seen = float(found.exposure[kept].sum() / found.length[kept].sum())
     bath = shocks.bath_gap(times, sizes, seed=seed)
     added = {
         "p_clustering": _number(test.p_clustering),
@@ -89,7 +96,8 @@ def aftershocks(found: Pool, seed: int) -> Part:
         "bath_gap": _number(bath.gap),
         "bath_gap_error": _number(bath.error),
         "bath_gap_chance": _number(bath.chance),
-        **_stacked(times, sizes, found.length[kept], float(np.max(found.dead[kept]))),
+        "bath_n": _number(bath.mainshocks),
+        **_stacked(times, sizes, found.length[kept], float(np.max(found.dead[kept])), seen),
     }
     number = sum(t.size for t in times)
     if number < OMORI_LEAST:
@@ -97,7 +105,8 @@ def aftershocks(found: Pool, seed: int) -> Part:
     if not test.p_clustering < SIGNIFICANT:
         return added, ["no aftershocks are seen, so no law is given for them"]
     fit = etas.fit_etas(times, sizes, list(found.length[kept]))
-    names = {"background_rate": (fit.rate, "1/s"), "aftershock_share": (fit.share, "1"), "omori_c": (fit.c, "s"), "omori_p": (fit.p, "1")}
+    rate = (fit.rate[0] / seen, fit.rate[1] / seen)
+    names = {"background_rate": (rate, "1/s"), "aftershock_share": (fit.share, "1"), "omori_c": (fit.c, "s"), "omori_p": (fit.p, "1")}
     for name, (value, units) in {**names, "productivity": (fit.productivity, "1")}.items():
         added |= {name: _number(value[0], units), f"{name}_error": _number(value[1], units)}
     floor = float(np.max(found.dead[kept]))
@@ -115,8 +124,8 @@ def _from_zero(times: np.ndarray, length: float) -> np.ndarray:
     return times - times.min() if times.size and times.max() > length else times
 
 
-def _stacked(times: list[np.ndarray], sizes: list[np.ndarray], lengths: np.ndarray, dead: float) -> dict[str, xr.DataArray]:
-    """Rate after small and after large events, against delay."""
+def _stacked(times: list[np.ndarray], sizes: list[np.ndarray], lengths: np.ndarray, dead: float, seen: float) -> dict[str, xr.DataArray]:
+    """Rate after small and after large events, against delay, of a time of which the part `seen` was looked at."""
     gaps, every = np.concatenate([np.diff(t) for t in times]), np.concatenate(sizes)
     low = max(dead, float(np.quantile(gaps[gaps > 0], 0.02)))
     edges = np.geomspace(low, max(4 * float(gaps.mean()), 2 * low), DELAYS + 1)
@@ -125,8 +134,8 @@ def _stacked(times: list[np.ndarray], sizes: list[np.ndarray], lengths: np.ndarr
     both: Any = ("size_class", "delay")
     delay = xr.DataArray(rate.delay, dims="delay", attrs={"units": "s"})
     return {
-        "aftershock_rate": xr.DataArray(rate.rate, {"delay": delay}, both, attrs=per_second),
-        "aftershock_rate_error": xr.DataArray(rate.error, dims=both, attrs=per_second),
+        "aftershock_rate": xr.DataArray(rate.rate / seen, {"delay": delay}, both, attrs=per_second),
+        "aftershock_rate_error": xr.DataArray(rate.error / seen, dims=both, attrs=per_second),
         "class_size": xr.DataArray(rate.size, dims="size_class", attrs={"units": "1"}),
     }
 

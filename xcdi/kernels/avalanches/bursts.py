@@ -50,7 +50,7 @@ def merge(times: Array, drops: Array, fractions: Array, gap: float, frame_time: 
 
     Notes
     -----
-    The gap is a choice, and with it waiting times and exponents change: see :func:`xcdi.stages.bursts.scan`, which takes many.
+    The gap is a choice, and with it waiting times and exponents change: see :func:`xcdi.stages.lasting.bursts`, which takes many.
 
     Examples
     --------

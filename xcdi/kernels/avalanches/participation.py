@@ -9,7 +9,7 @@ from scipy import stats
 
 from xcdi.backend import Array
 
-__all__ = ["Regression", "poisson_regression", "rank_correlation", "shares"]
+__all__ = ["Regression", "poisson_regression", "rank_correlation", "shares", "without_prior"]
 
 ROUNDS = 50
 
@@ -48,6 +48,41 @@ def shares(boundary: Array, probability: Array, size: Array, boundaries: int) ->
     spread = np.broadcast_to(np.asarray(size, np.float64)[:, None], weight.shape)
     events, sizes = (np.bincount(place, w.ravel(), minlength=boundaries) for w in (weight, weight * spread))
     return events, sizes
+
+
+def without_prior(boundary: Array, probability: Array, area: Array) -> Array:
+    """Probabilities as they would be if, before the data, no boundary were likelier than another.
+
+    Parameters
+    ----------
+    boundary : int array, shape (event, candidate)
+        Number of the boundary from 0; negative for none.
+    probability : array, shape (event, candidate)
+        With a prior in proportion to area.
+    area : array, shape (boundary,)
+
+    Returns
+    -------
+    array, shape (event, candidate)
+        Of every event the boundaries together keep their probability. Events with a candidate of unknown area stay as they are.
+
+    Notes
+    -----
+    A prior that grows with area makes counts grow with area, whatever the events do. Candidates beyond the first few are not
+    known, so this is right only where the first is nearly certain.
+
+    Examples
+    --------
+    >>> without_prior(np.array([[0, 1]]), np.array([[0.75, 0.25]]), np.array([3.0, 1.0]))
+    array([[0.5, 0.5]])
+    """
+    there = (boundary >= 0) & (boundary < len(area))
+    own = np.where(there, np.nan_to_num(probability), 0.0)
+    size = np.where(there, np.asarray(area, np.float64)[np.clip(boundary, 0, len(area) - 1)], 1.0)
+    known = np.all(np.isfinite(size) & (size > 0), axis=-1, keepdims=True)
+    bare = own / np.where(known, size, 1.0)
+    total = bare.sum(axis=-1, keepdims=True)
+    return np.asarray(bare * np.where(total > 0, own.sum(axis=-1, keepdims=True) / np.where(total > 0, total, 1.0), 0.0))
 
 
 def rank_correlation(x: Array, y: Array, group: Array, *, n: int = 1000, seed: int = 0) -> tuple[float, float]:

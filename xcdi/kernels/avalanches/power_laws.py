@@ -186,7 +186,14 @@ def power_law_ccdf(x: Array, exponent: float, smallest: float, largest: float) -
 
 
 def sample_power_law(n: int, exponent: float, smallest: float, largest: float, rng: np.random.Generator) -> Array:
-    """Draw `n` sizes from a power law between two ends."""
+    """Draw `n` sizes from a power law between two ends.
+
+    Examples
+    --------
+    >>> fit = fit_power_law(sample_power_law(5000, 1.5, 0.01, 0.6, np.random.default_rng(0)), 0.01, 0.6)
+    >>> abs(fit.exponent - 1.5) < 3 * fit.error
+    True
+    """
     return smallest * np.exp(_drawn(rng.random(n), 1 - exponent, np.log(largest / smallest)))
 
 

@@ -92,7 +92,8 @@ def product_rule(products: Array, before: Array, between: Array, after: Array) -
     Returns
     -------
     ratio, error : float
-        Error by a jackknife over frames; NaN where stretches have nothing in common.
+        Error by a jackknife over frames, which is photon noise alone: few speckles make the ratio of independent events scatter
+        by ten times that. NaN where stretches have nothing in common.
 
     Examples
     --------

@@ -83,6 +83,10 @@ def half_radius(radius: Array, drop: Array, error: Array) -> Half:
     Far from the peak a region of any size has changed the pattern; within about the inverse of its size the
     whole particle outshines it.
 
+    That needs many speckles: no rank was found in simulated crystals without strain either.
+    In one of several tilted and strained grains, whose pattern is as wide as
+    that of a part of it, the radius does not rank the sizes of regions: see `region_length` in :func:`xcdi.stages.avalanches.find_events`.
+
     Parameters
     ----------
     radius : array, shape (annulus,)

@@ -17,11 +17,12 @@ from xcdi.kernels.avalanches.regions import boundary_voxels
 from xcdi.kernels.avalanches.slips import reach
 from xcdi.kernels.avalanches.views import View
 
-__all__ = ["Body", "Common", "Cost", "Part", "common_slip", "costs", "members", "part_waves", "parts_at", "slipped"]
+__all__ = ["Body", "Common", "Cost", "Part", "common_slip", "costs", "full_length", "members", "part_waves", "parts_at", "slipped"]
 
 STEP = np.pi / 10  # of the largest phase, between displacements that are tried
 NEWTON = 12
 SPECKLES = 25.0  # independent speckles that share the misfit which a wrong model leaves
+LENGTH = 0.3  # of a length, its standard error: a larger region that slips less looks alike
 
 
 class Part(NamedTuple):
@@ -245,6 +246,41 @@ def common_slip(costs: Sequence[Cost], g: Array, hands: Sequence[float], *, step
     own = -np.asarray(hands) * (g @ vectors[best])
     left = [_left(cost, float(misfit(cost, np.full(1, phase))[best])) for cost, phase in zip(costs, own, strict=True)]
     return Common(vectors[best], covariance, best, probability, np.array(left))
+
+
+def full_length(found: Common, g: Array) -> tuple[Array, Array]:
+    r"""Slip [nm] and its covariance, with a length at which the modelled change is as strong as the one that is seen.
+
+    The best slip is too short: least squares find of a modelled change, whose region is never quite right, only the part that it
+    shares with what is seen. The length is therefore that of the best slip over :math:`\sqrt{1 - \mathrm{left}}`, though no longer
+    than what :func:`xcdi.kernels.avalanches.slips.reach` tells from a shorter one. The direction stays.
+
+    Parameters
+    ----------
+    found : Common
+    g : array, shape (n, d)
+        Reflections [1/nm] of :func:`common_slip`.
+
+    Returns
+    -------
+    vector, covariance : array, shape (d,), (d, d)
+        The covariance includes what is not known of the length.
+
+    Notes
+    -----
+    The reduced major axis, Ricker, J. Fish. Res. Board Can. 30, 409 (1973), between attenuation, where all error is in the model
+    (Fuller, Measurement Error Models (Wiley, 1987), section 1.1), and none.
+
+    Examples
+    --------
+    >>> half = Common(np.array([0.2, 0.0]), np.zeros((2, 2)), 0, np.ones(1), np.array([0.75, 0.75]))
+    >>> full_length(half, np.eye(2))[0].tolist()
+    [0.4, 0.0]
+    """
+    farthest = np.pi / max(float(np.abs(np.asarray(g) @ found.vector).max()), 1e-12)
+    longer = max(min(max(1 - float(found.left.mean()), 1e-12) ** -0.5, farthest), 1.0)
+    vector = longer * found.vector
+    return vector, longer**2 * found.covariance + LENGTH**2 * np.outer(vector, vector)
 
 
 def _left(cost: Cost, lowest: float) -> float:
