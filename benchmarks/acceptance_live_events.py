@@ -35,7 +35,7 @@ def live_events(bench: Any) -> dict[str, Any]:
     behind = 0
     for update in jobs.watch(_job(bench, growing, "live"), block=4, patience_s=180):
         behind = max(behind, update.waiting)
-        for frame, later in SAID.findall(update.summary):
+        for frame, later in SAID.findall("  ".join(line for line in update.news if not line.startswith("taken back"))):
             said.setdefault(int(frame), int(later))
     if writer.wait():
         raise XcdiError(f"xcdi simulate ended with status {writer.returncode}; expected 0")
@@ -90,7 +90,7 @@ def soon(found: Found) -> Verdict:
         for frame in frames[wanted]:
             near = np.flatnonzero(np.abs(heard - frame) <= NEAR)
             asked, missed = asked + 1, missed + (near.size == 0)
-            late += [float(heard[near[0]] + later[near[0]] - frame)] * (near.size > 0)
+            late += [float(heard[k] + later[k] - frame) for k in near[:1]]
     checks = [
         at_least("announced", [(asked - missed) / asked] if asked else [], 1.0),
         Check("frames after the event", late, lambda v: 0 <= v <= LATEST),
