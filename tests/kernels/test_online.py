@@ -63,6 +63,18 @@ def test_a_clear_slip_is_announced_before_there_are_surrogates():
     assert not scan.settled
 
 
+def test_a_slip_that_changes_the_brightness_too_is_announced_at_its_frame():
+    rng = np.random.default_rng(8)
+    mean = intensities(rng, 120, {80: (0, 2.5)}, mean=4.0)
+    mean[80:] *= 1.5
+    counts = rng.poisson(mean)
+    counts[60] *= 2  # one doubled exposure alone stays out
+    found, scan = announced(counts)
+    assert [one.frame for one in found] == [80]
+    assert 0 < found[0].known - 80 <= 12 + online.LATEST
+    assert scan.good == 119
+
+
 def test_memory_is_bounded(counts):
     _, scan = announced(np.concatenate([counts, counts]))
     assert len(scan._frames) == len(scan._vectors) == len(scan._products) == online.KEPT * scan.window < len(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ SURROGATES = 5000  # frames of them behind a threshold
 CLEAR = 2.0  # part of what is asked that a step must reach to be announced before its window is full
 REFINED = 2  # frames that a step may move by while its window fills
 BEFORE = 10.0  # z that is asked for while there are too few frames for surrogates
-BRIGHTNESS, AROUND = 8.0, 31  # a frame whose brightness leaps by so many standard deviations from the last frames is left out
+BRIGHTNESS, AROUND = 8.0, 31  # a frame whose brightness leaps by so many standard deviations from the last frames is left out,
+AGREE = 3  # unless so many in a row agree: an event changes the brightness too
 WITHIN = 18  # most frames on either side that measure a drop
 
 
@@ -88,6 +90,7 @@ class OnlineScan:
         self.level = BEFORE
         self._total = np.zeros(valid.shape)
         self._brightness: deque[float] = deque(maxlen=AROUND)
+        self._leaping: list[tuple[int, Array, float]] = []  # number, frame and brightness of those that wait for others to agree
         self._frames: deque[Array] = deque(maxlen=KEPT * window)
         self._numbers: deque[int] = deque(maxlen=KEPT * window)
         self._vectors = np.zeros((0, int(valid.size)), np.float32)
@@ -104,8 +107,12 @@ class OnlineScan:
     def push(self, frame: Array, ok: bool = True) -> list[Announcement]:
         """Take the next frame (y, x), counts; return what is certain since the last one."""
         number, self.pushed = self.pushed, self.pushed + 1
-        if not self._steady(frame, ok):
-            return []
+        total = float(frame[self.valid].sum(dtype=np.float64)) if ok else 0.0
+        return [one for taken in self._steady(number, frame, total) for one in self._take(*taken)]
+
+    def _take(self, number: int, frame: Array, total: float) -> list[Announcement]:
+        """Add a good frame; return what is certain since the last one."""
+        self._brightness.append(total)
         self.good += 1
         self._total += frame
         self._frames.append(np.asarray(frame, np.float32))
@@ -123,18 +130,21 @@ class OnlineScan:
             if self._rule is not None:
                 self._weigh()
 
-    def _steady(self, frame: Array, ok: bool) -> bool:
-        """Whether a frame is as bright as those before it."""
-        total = float(frame[self.valid].sum(dtype=np.float64)) if ok else 0.0
+    def _steady(self, number: int, frame: Array, total: float) -> list[tuple[int, Array, float]]:
+        """Frames that can be used now: this one if it is as bright as those before it, or all that leapt if they agree."""
         if not total > 0:
-            return False
-        past = np.array(self._brightness)
-        self._brightness.append(total)
-        if past.size < SHORTEST:
-            return True
-        middle = float(np.median(past))
-        spread = max(1.4826 * float(np.median(np.abs(past - middle))), np.sqrt(middle))
-        return abs(total - middle) <= BRIGHTNESS * spread
+            return []
+        if _as_bright(total, self._brightness):
+            self._leaping.clear()
+            return [(number, frame, total)]
+        if self._leaping and not _as_bright(total, [was for *_, was in self._leaping], least=1):
+            self._leaping.clear()
+        self._leaping.append((number, frame.copy(), total))
+        if len(self._leaping) < AGREE:
+            return []
+        taken, self._leaping = self._leaping, []
+        self._brightness.clear()
+        return taken
 
     def _vector(self, frame: Array) -> Array:
         assert self._rule is not None
@@ -246,3 +256,13 @@ class OnlineScan:
         pixels = [self._alone(numbers.index(one.frame)) for one in found if one.artefact]
         if pixels:
             self.distrust(*np.concatenate(pixels).T)
+
+
+def _as_bright(total: float, past: Iterable[float], *, least: int = SHORTEST) -> bool:
+    """Whether a frame is as bright as those before it; of fewer than `least` nothing can be said, and it is."""
+    known = np.array(list(past))
+    if known.size < least:
+        return True
+    middle = float(np.median(known))
+    spread = max(1.4826 * float(np.median(np.abs(known - middle))), np.sqrt(middle))
+    return abs(total - middle) <= BRIGHTNESS * spread
