@@ -238,7 +238,7 @@ def _remark(region: Region, fit: attribution.Fit, change: attribution.Change, pa
         return "hardly above photon noise"
     if region.shape == "grain":
         mine = sum(region.grain in pair for pair in particle.pairs)
-        return f"all of grain {region.grain} slipped, on {mine} boundaries alike"
+        return f"all of grain {region.grain} slipped" + (f", on {mine} boundaries alike" if mine > 1 else "")
     return ""
 
 
