@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from xcdi.errors import XcdiError
-from xcdi.stages.clock import clock, frame, timed
+from xcdi.stages.clock import clock, frame, seconds_between, timed
 
 
 def scan(name, start=None):
@@ -49,3 +49,9 @@ def test_the_angle_of_the_series_is_from_the_middle_of_the_rocking_scan():
 def test_a_series_without_times_names_itself_its_beamline_and_the_place():
     with pytest.raises(XcdiError, match=r"'p_series' has no frame times by beamline 'here'.*frame_time"):
         timed(scan("p_series"))
+
+
+def test_a_time_without_a_zone_is_utc_beside_one_that_has_it():
+    assert seconds_between("2026-05-04T10:00:00Z", "2026-05-04T10:05:00") == 300
+    assert seconds_between("2026-05-04T12:00:00+02:00", "2026-05-04T10:05:00Z") == 300
+    assert seconds_between(None, "2026-05-04T10:05:00Z") is None

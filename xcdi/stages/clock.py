@@ -10,7 +10,7 @@ import xarray as xr
 
 from xcdi.errors import XcdiError
 
-__all__ = ["clock", "frame", "timed"]
+__all__ = ["clock", "frame", "seconds_between", "timed"]
 
 
 def timed(series: xr.Dataset) -> None:
@@ -62,7 +62,7 @@ def clock(rocking: xr.Dataset, series: xr.Dataset) -> dict[str, Any]:
     }
     began = f", which began {attrs['series_start']}" if "series_start" in attrs else ", of which no file says when it began"
     attrs["clock"] = f"seconds from frame 0 of scan {series.attrs.get('scan', 'series')!r}{began}"
-    ahead = _seconds(attrs.get("series_start"), attrs.get("rocking_start"))
+    ahead = seconds_between(attrs.get("series_start"), attrs.get("rocking_start"))
     if ahead is None:
         return attrs
     attrs["rocking_frame_0_s"] = ahead
@@ -97,7 +97,7 @@ def frame(peak: xr.Dataset, offset: float) -> dict[str, Any]:
     return {"frame": words, "series_angle_deg": float(offset * step)}
 
 
-def _seconds(origin: str | None, moment: str | None) -> float | None:
+def seconds_between(origin: str | None, moment: str | None) -> float | None:
     """Seconds from `origin` to `moment`; None where one is not known or is no time. Detectors that write no time zone mean UTC."""
     try:
         one, other = (datetime.fromisoformat(str(time)) for time in (origin, moment))

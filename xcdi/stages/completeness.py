@@ -132,7 +132,7 @@ def _field(found: Found, rng: np.random.Generator) -> Field:
     products = patterns.likeness(vectors)
     noise = scan.noise_level(products)
     breaks = _known(found)
-    partner = injection.opposite(valid, _peak(mean, valid))
+    partner = injection.opposite(valid, patterns.peak_place(mean, valid))
     at = _places(len(frames), breaks, window, rng)
     quiet = scan.scan_statistic(products, window, noise=noise, breaks=breaks)
     base, width = scan.baseline(np.where(np.isfinite(quiet), quiet, np.nan), tuple(at), window)
@@ -162,12 +162,6 @@ def _known(found: Found) -> tuple[int, ...]:
     """Known events, counted in good frames."""
     steps = np.unique(np.concatenate([found.changes.first, found.changes.frame, found.changes.last]))
     return tuple(int(k) for k in np.searchsorted(np.flatnonzero(found.movie.ok), steps))
-
-
-def _peak(mean: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
-    smooth = np.where(valid, patterns.smooth_valid(mean, valid, 2.0), 0.0)
-    row, column = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
-    return float(row), float(column)
 
 
 def _places(count: int, breaks: Sequence[int], window: int, rng: np.random.Generator) -> np.ndarray:

@@ -13,6 +13,7 @@ from xcdi.kernels.avalanches import change_points, novelty, patterns, poisson_sc
 from xcdi.kernels.avalanches import events as scan
 from xcdi.kernels.avalanches import false_alarms as alarms
 from xcdi.settings import Model
+from xcdi.stages import event_sides
 from xcdi.stages.series import Movie
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "Found",
     "attributes",
     "columns",
-    "frames_needed",
     "long_enough",
     "search",
     "sides",
@@ -40,7 +40,6 @@ NAMES: dict[Detector, str] = {
 SURROGATES = "20 000 frames of differences of successive frames, shuffled and with random signs: no drift and no event is in them"
 NEARER = "steps nearer than {apart} good frames are one event, marked 'possibly merged' where a second step is seen or frames are lost"
 NARROWEST = 4  # frames of a window
-FEWEST = 6  # good frames beyond four windows, two of which differ in nothing but noise
 
 
 class Detecting(Model):
@@ -155,7 +154,7 @@ def search(seen: Movie, window: int, false_alarms: float, seed: int, detector: D
 
 def _searchable(seen: Movie, window: int) -> None:
     """Refuse in one line a series in which no event could be found."""
-    good, needed = int(seen.ok.sum()), frames_needed(window)
+    good, needed = int(seen.ok.sum()), scan.frames_needed(window)
     if not seen.valid.any():
         raise XcdiError(f"none of {seen.valid.size} pixels can be trusted; events need some, so look at the mask and at the frames")
     if not good:
@@ -167,17 +166,6 @@ def _searchable(seen: Movie, window: int) -> None:
         raise XcdiError(f"every valid pixel has {value:g} in each of {good} good frames; counts that never change show no event")
 
 
-def frames_needed(window: int) -> int:
-    """Good frames below which noise has no measure: four windows and six.
-
-    Examples
-    --------
-    >>> frames_needed(12)
-    54
-    """
-    return 4 * window + FEWEST
-
-
 def too_short(good: int, frames: int, window: int) -> str:
     """Words for a series with fewer good frames than that, with the window that it has room for.
 
@@ -186,10 +174,10 @@ def too_short(good: int, frames: int, window: int) -> str:
     >>> too_short(30, 31, 12)
     '30 good frames of 31; events with window=12 need 54 or more: take a window of 6 or less'
     """
-    most = (good - FEWEST) // 4
+    most = (good - scan.BEYOND) // 4
     hint = f"take a window of {most} or less" if most >= NARROWEST else "a longer series is needed"
     counted = f"{good} good frame{'' if good == 1 else 's'} of {frames}"
-    return f"{counted}; events with window={window} need {frames_needed(window)} or more: {hint}"
+    return f"{counted}; events with window={window} need {scan.frames_needed(window)} or more: {hint}"
 
 
 def long_enough(series: xr.Dataset, window: int) -> None:
@@ -200,7 +188,7 @@ def long_enough(series: xr.Dataset, window: int) -> None:
     >>> long_enough(xr.Dataset(coords={"frame": range(60)}), 12)
     """
     frames = series.sizes["frame"]
-    if frames < frames_needed(window):
+    if frames < scan.frames_needed(window):
         raise XcdiError(too_short(frames, frames, window))
 
 
@@ -236,11 +224,7 @@ def _artefacts(seen: Movie, changes: scan.Found, window: int, width: float) -> t
 
 def sides(changes: scan.Found, k: int, good: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
     """Good frames before and after event `k`, up to its neighbours, `longest` at most."""
-    start = changes.last[k - 1] if k else 0
-    stop = changes.first[k + 1] if k + 1 < len(changes.first) else np.inf
-    before = good[(good >= start) & (good < changes.first[k])][-longest:]
-    after = good[(good >= changes.last[k]) & (good < stop)][:longest]
-    return before, after
+    return event_sides.between(changes.first, changes.last, k, good, longest)
 
 
 def _only(changes: scan.Found, keep: np.ndarray) -> scan.Found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +11,10 @@ import xarray as xr
 from xcdi.errors import XcdiError
 from xcdi.kernels.avalanches import patterns, sizes
 from xcdi.schema import is_avalanche
+from xcdi.stages import clock
 from xcdi.stages.series import Movie, movie
 
-__all__ = ["Joint", "Sides", "joined", "local_drop", "measured", "sides", "watched"]
+__all__ = ["Joint", "Sides", "joined", "local_drop", "measured", "sides", "told_starts", "watched"]
 
 UNEVEN = 0.01  # relative difference between frame times of one clock
 SHARED = 0.5  # part of the shorter series that both must cover
@@ -80,12 +80,15 @@ def watched(results: Sequence[Mapping[str, xr.Dataset]]) -> list[Watched]:
 
 
 def _late(attrs: Mapping[str, Any], origin: Mapping[str, Any]) -> float:
-    """Seconds by which a series began after another; 0 where the files do not say."""
-    try:
-        start, zero = (datetime.fromisoformat(str(one["series_start"])) for one in (attrs, origin))
-        return (start - zero).total_seconds()
-    except (KeyError, ValueError, TypeError):
-        return 0.0
+    """Seconds by which a series began after another; 0 where the files do not say, as the result then does."""
+    return clock.seconds_between(origin.get("series_start"), attrs.get("series_start")) or 0.0
+
+
+def told_starts(results: Sequence[Mapping[str, xr.Dataset]]) -> dict[str, str]:
+    """A note where the files do not say when the series began: they are then taken to have begun together."""
+    if all("series_start" in result["events"].attrs for result in results):
+        return {}
+    return {"clock_note": "not all files say when their series began; all are taken to have begun together"}
 
 
 def _one_clock(times: Sequence[np.ndarray]) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from xcdi.errors import XcdiError
-from xcdi.kernels.avalanches.online import Announcement, OnlineScan, needed
+from xcdi.kernels.avalanches.events import frames_needed
+from xcdi.kernels.avalanches.online import Announcement, OnlineScan
 from xcdi.kernels.correlation.photons import join, pixel_sums, to_dense
 from xcdi.stages import series_correlation
 from xcdi.stages.avalanches import find_events
@@ -154,7 +155,7 @@ def looking(events: xr.Dataset) -> str:
     >>> looking(xr.Dataset(attrs={"provisional": True, "good_frames": 31, "window": 12}))
     'looking: 31 of 54 frames'
     """
-    good, enough = int(events.attrs.get("good_frames", 0)), needed(int(events.attrs.get("window", 0)))
+    good, enough = int(events.attrs.get("good_frames", 0)), frames_needed(int(events.attrs.get("window", 0)))
     return f"looking: {good} of {enough} frames" if events.attrs.get("provisional") and good < enough else ""
 
 

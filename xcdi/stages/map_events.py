@@ -12,7 +12,7 @@ from xcdi.errors import XcdiError
 from xcdi.kernels.avalanches import events as scan
 from xcdi.kernels.avalanches import false_alarms as alarms
 from xcdi.kernels.avalanches import map_steps
-from xcdi.stages.detection import SURROGATES, frames_needed, too_short
+from xcdi.stages.detection import SURROGATES, too_short
 
 __all__ = ["find", "told"]
 
@@ -50,7 +50,7 @@ def find(correlation: xr.Dataset, *, window: int = 12, false_alarms: float = 0.2
     """
     c = correlation["two_time"].values[region]
     ok = _ok(c)
-    if int(ok.sum()) < frames_needed(window):
+    if int(ok.sum()) < scan.frames_needed(window):
         raise XcdiError(too_short(int(ok.sum()), ok.size, window))
     try:
         steps = map_steps.find(c, ok, window=window, false_alarms=false_alarms, seed=seed)

@@ -162,15 +162,9 @@ def prepared(found: Found, correlation: xr.Dataset, normalisation: Normalisation
     usable = bool(np.all(np.isfinite(monitor[good]) & (monitor[good] > 0)))
     level = total / np.where(monitor > 0, monitor, np.nan) * float(np.mean(monitor[good])) if usable else total
     scale = patterns.frame_scale(seen.frames, seen.valid, seen.ok)
-    weighting, peak = NORMALISATIONS[normalisation](mean, seen.valid), _peak(mean, seen.valid)
+    weighting, peak = NORMALISATIONS[normalisation](mean, seen.valid), patterns.peak_place(mean, seen.valid)
     whitening = sizes.whitening_weights(mean, seen.valid)
     return Series(seen, good, scale, weighting, whitening, level, found.speckle_px, peak, _place(correlation, peak))
-
-
-def _peak(mean: np.ndarray, valid: np.ndarray) -> tuple[float, float]:
-    smooth = patterns.smooth_valid(mean, valid, 2.0)
-    row, column = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
-    return float(row), float(column)
 
 
 def _place(correlation: xr.Dataset, peak: tuple[float, float]) -> Place | None:

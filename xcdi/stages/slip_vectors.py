@@ -109,7 +109,7 @@ def combine(
     Invisible: slips across all G, and those with :math:`G \cdot \Delta u = 2\pi n` for all of them, as by a lattice vector. Beyond
     :math:`|G \cdot \Delta u| = \pi` slips alias to shorter ones. With G in one plane slip and boundary are seen projected onto it:
     opening is along the projected normal; shear is across it only where the boundary stands upright on that plane.
-    Sources: invisibility as of dislocations, Hirth and Lothe, Theory of Dislocations (Wiley, 1982), for speckles science.md 4.5 and 4.9.
+    Sources: invisibility as of dislocations, Hirth and Lothe, Theory of Dislocations (Wiley, 1982).
     """
     _complete(results)
     seen = [reflections.seen_of(result["crystal"], results[0]["crystal"]) for result in results]
@@ -392,5 +392,6 @@ def _about(
         "length_note": "errors include 30 % of the length: a larger region that slips less looks alike",
         "longest": longest,
         "seed": seed,
+        **joint_events.told_starts(results),
         **notes,
     }

@@ -11,6 +11,7 @@ import xarray as xr
 from xcdi.errors import SchemaError
 from xcdi.kernels.avalanches import artefacts, patterns
 from xcdi.schema import EVENTS, PEAK, is_avalanche, require
+from xcdi.stages.event_sides import sides
 from xcdi.stages.not_events import told
 from xcdi.stages.series import Movie, movie
 
@@ -88,12 +89,8 @@ def _shared(seen: Movie, peak: xr.Dataset, box: dict[str, tuple[int, int]]) -> t
 def _sides(events: xr.Dataset, seen: Movie, longest: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Good frames on the two sides of each event, none of what is no event already."""
     good, own = np.flatnonzero(seen.ok), is_avalanche(events["flags"].values)
-    first, last = (events[name].values.astype(int) for name in ("first_frame", "last_frame"))
-    for k in range(first.size):
-        start = last[k - 1] if k else 0
-        stop = first[k + 1] if k + 1 < first.size else seen.ok.size
-        before, after = good[(good >= start) & (good < first[k])], good[(good >= last[k]) & (good < stop)]
-        yield (before[-longest:], after[:longest]) if own[k] else (good[:0], good[:0])
+    for k in range(own.size):
+        yield sides(events, k, good, longest) if own[k] else (good[:0], good[:0])
 
 
 def _labelled(events: xr.Dataset, found: list[artefacts.Tilt], step: float) -> xr.Dataset:

@@ -21,6 +21,7 @@ __all__ = [
     "baseline",
     "confirm",
     "find_events",
+    "frames_needed",
     "merges_below",
     "noise_level",
     "noise_tail",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 COLUMNS = ("frame", "first", "last", "score", "merged", "false_alarm_rate")  # of `Found`, one value an event
+BEYOND = 6  # good frames beyond four windows that a threshold needs
 AROUND = 101  # frames of the local robust baseline
 SURROGATE_FRAMES = 20_000
 REMARKS = 10.0  # single events in 10 000 that noise makes look like two
@@ -332,6 +334,17 @@ def _prune(products: Array, breaks: tuple[int, ...], window: int, noise: float, 
 def surroundings(products: Array, breaks: tuple[int, ...], window: int, noise: float) -> tuple[Array, Array]:
     """Baseline and width of the scan between the events, at each of them."""
     return baseline(_finite(scan_statistic(products, window, noise=noise, breaks=breaks)), breaks, window)
+
+
+def frames_needed(window: int) -> int:
+    """Good frames below which noise has no measure: four windows and six, two of which differ in nothing but noise.
+
+    Examples
+    --------
+    >>> frames_needed(12)
+    54
+    """
+    return 4 * window + BEYOND
 
 
 def baseline(z: Array, breaks: tuple[int, ...], window: int) -> tuple[Array, Array]:

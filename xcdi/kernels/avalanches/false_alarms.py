@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from xcdi.backend import Array
 
-__all__ = ["PER", "RAREST", "Tail", "chosen_peaks", "peaks", "tail"]
+__all__ = ["PER", "RAREST", "Tail", "chosen_peaks", "of_surrogates", "peaks", "tail"]
 
 PER = 10_000  # frames that rates are stated for
 RAREST = 0.01  # the least rate that is stated: fifty times beyond what 20 000 frames of surrogates hold
@@ -98,6 +98,24 @@ def peaks(z: Array, apart: int) -> Array:
     known = np.where(np.isfinite(z), z, -np.inf)
     highest = ndimage.maximum_filter1d(known, 2 * apart + 1, mode="nearest")
     return z[(known == highest) & np.isfinite(z)]
+
+
+def of_surrogates(score: Callable[[], Array], usable: int, frames: int, apart: int) -> Tail:
+    """Peaks of a score of noise alone.
+
+    Parameters
+    ----------
+    score : function
+        Returns the score of another surrogate series, shape (time,), at each call.
+    usable : int
+        Frames of one series that have a score.
+    frames : int
+        Length of all series together.
+    apart : int
+        Frames by which peaks are apart.
+    """
+    repeats = -(-frames // usable)
+    return tail(np.concatenate([peaks(score(), apart) for _ in range(repeats)]), repeats * usable)
 
 
 def chosen_peaks(z: Array, level: float, apart: int) -> Array:

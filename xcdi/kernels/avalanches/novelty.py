@@ -94,9 +94,9 @@ def noise_tail(c: Array, window: int, *, frames: int = SURROGATE_FRAMES, seed: i
     usable = n - 2 * window + 1
     if usable < 1:
         raise ValueError(f"{len(c)} good frames; a threshold for windows of {window} needs {4 * window} or more")
-    repeats = -(-frames // usable)
-    heights = []
-    for _ in range(repeats):
+
+    def score() -> Array:
         noise = shuffled(pool, rng.permutation(n), rng.choice([-1.0, 1.0], n), 2 * window)
-        heights.append(alarms.peaks(robust_score(_novelty(noise, window)), separation(window)))
-    return alarms.tail(np.concatenate(heights), repeats * usable)
+        return robust_score(_novelty(noise, window))
+
+    return alarms.of_surrogates(score, usable, frames, separation(window))

@@ -13,7 +13,7 @@ from xcdi.kernels.avalanches import events, injection, patterns, sizes
 from xcdi.kernels.avalanches.injection import Whitening
 from xcdi.kernels.avalanches.steps import SHORTEST, noise_level, scan_statistic
 
-__all__ = ["LATEST", "Announcement", "OnlineScan", "needed"]
+__all__ = ["LATEST", "Announcement", "OnlineScan"]
 
 LATEST = 5  # frames beyond a window after which a step is no longer looked for
 KEPT = 8  # windows of good frames that are kept
@@ -49,17 +49,6 @@ class Announcement(NamedTuple):
     drop: float
     drop_error: float
     artefact: bool
-
-
-def needed(window: int) -> int:
-    """Good frames that a threshold from surrogates needs.
-
-    Examples
-    --------
-    >>> needed(12)
-    54
-    """
-    return 4 * window + 6
 
 
 class OnlineScan:
@@ -102,7 +91,7 @@ class OnlineScan:
     @property
     def settled(self) -> bool:
         """Whether the threshold comes from surrogates."""
-        return self.good >= needed(self.window)
+        return self.good >= events.frames_needed(self.window)
 
     def push(self, frame: Array, ok: bool = True) -> list[Announcement]:
         """Take the next frame (y, x), counts; return what is certain since the last one."""
@@ -162,7 +151,7 @@ class OnlineScan:
 
     def _renew(self) -> None:
         """Weights anew, and a threshold from surrogates where there are frames enough."""
-        self._due = 2 * self.good if self.settled else needed(self.window)
+        self._due = 2 * self.good if self.settled else events.frames_needed(self.window)
         products = self._weigh()
         if self.settled:
             known = self._known()

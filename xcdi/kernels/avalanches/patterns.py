@@ -14,7 +14,17 @@ from scipy import fft, ndimage
 
 from xcdi.backend import Array
 
-__all__ = ["fill_diagonal", "frame_scale", "likeness", "patterns", "smooth_valid", "speckle_width", "steady_frames", "steady_pixels"]
+__all__ = [
+    "fill_diagonal",
+    "frame_scale",
+    "likeness",
+    "patterns",
+    "peak_place",
+    "smooth_valid",
+    "speckle_width",
+    "steady_frames",
+    "steady_pixels",
+]
 
 FRAMES_AT_ONCE = 2**24  # pixels that are smoothed in one go; bounds memory
 SMOOTHING = 0.18  # sd of the smoothing Gaussian over the width of a speckle
@@ -107,6 +117,13 @@ def smooth_valid(image: Array, valid: Array, sigma: float) -> Array:
     weight = ndimage.gaussian_filter(valid.astype(np.float64), sigma, mode="constant")
     total = ndimage.gaussian_filter(np.where(valid, image, 0.0), sigma, mode="constant")
     return np.where(weight > 1e-6, total / np.maximum(weight, 1e-6), 0.0)
+
+
+def peak_place(mean: Array, valid: Array) -> tuple[float, float]:
+    """Row and column of the brightest valid place of a mean pattern, smoothed by 2 pixels."""
+    smooth = np.where(valid, smooth_valid(mean, valid, 2.0), 0.0)
+    row, column = np.unravel_index(int(np.argmax(smooth)), smooth.shape)
+    return float(row), float(column)
 
 
 def speckle_width(mean: Array, valid: Array, *, envelope_px: float = 8.0) -> float:

@@ -140,12 +140,11 @@ def noise_tail(counts: Array, window: int, *, frames: int = SURROGATE_FRAMES, se
     usable = n - 2 * window + 1
     if usable < 1:
         raise ValueError(f"{len(counts)} good frames; a threshold for windows of {window} needs {4 * window} or more")
-    repeats = -(-frames // usable)
-    heights = []
-    for _ in range(repeats):
-        z = _scan_differences(away, both, rng.permutation(n), rng.choice([-1.0, 1.0], n), window)
-        heights.append(alarms.peaks(robust_score(z), separation(window)))
-    return alarms.tail(np.concatenate(heights), repeats * usable)
+
+    def score() -> Array:
+        return robust_score(_scan_differences(away, both, rng.permutation(n), rng.choice([-1.0, 1.0], n), window))
+
+    return alarms.of_surrogates(score, usable, frames, separation(window))
 
 
 @nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]

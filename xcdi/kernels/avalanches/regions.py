@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from xcdi.backend import Array
 
-__all__ = ["Nest", "Region", "Shape", "boundary_voxels", "nests", "region_share", "regions_of"]
+__all__ = ["Nest", "Region", "Shape", "boundary_voxels", "nests", "region_share", "regions_of", "spread"]
 
 Shape = Literal["ball", "slab", "grain"]
 SHELLS = 14  # of a nest of balls
@@ -122,10 +122,10 @@ def nests(
         if not len(face):
             continue
         tree, middle = cKDTree(face @ basis.T), _place(face[_nearest(face, basis)])
-        spread = [_place(voxel) for voxel in _spread(face, basis, centres, rng)]
+        chosen = [_place(voxel) for voxel in face[spread(face @ basis.T, centres, rng)]]
         for grain in pair:
             inside = members[grain]
-            for centre in spread:
+            for centre in chosen:
                 found.append(_balls(number, grain, centre, inside, np.linalg.norm(places[inside] - basis @ centre, axis=1), radii))
             found.append(_slabs(number, grain, middle, inside, tree.query(places[inside])[0], depths))
     for grain in sorted({grain for pair in pairs for grain in pair} & set(members)) if grains else ():
@@ -164,17 +164,22 @@ def _nearest(voxels: Array, basis: Array) -> int:
     return int(np.argmin(np.linalg.norm(places - places.mean(axis=0), axis=1)))
 
 
-def _spread(voxels: Array, basis: Array, n: int, rng: np.random.Generator) -> Array:
-    """At most `n` of the voxels, each the farthest from those before."""
-    if len(voxels) <= n:
-        return voxels
-    places = voxels @ basis.T
-    chosen = [int(rng.integers(len(voxels)))]
-    nearest = np.full(len(voxels), np.inf)
+def spread(places: Array, n: int, rng: np.random.Generator) -> Array:
+    """Numbers of at most `n` of the places (place, axis), each the farthest from those before; all of them where there are no more.
+
+    Examples
+    --------
+    >>> sorted(spread(np.arange(5.0)[:, None], 2, np.random.default_rng(1)).tolist()) != [0, 1]
+    True
+    """
+    if len(places) <= n:
+        return np.arange(len(places))
+    chosen = [int(rng.integers(len(places)))]
+    nearest = np.full(len(places), np.inf)
     while len(chosen) < n:
         nearest = np.minimum(nearest, np.linalg.norm(places - places[chosen[-1]], axis=1))
         chosen.append(int(np.argmax(nearest)))
-    return voxels[chosen]
+    return np.array(chosen)
 
 
 def regions_of(found: Sequence[Nest]) -> list[Region]:

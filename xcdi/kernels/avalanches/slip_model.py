@@ -13,7 +13,7 @@ from scipy import fft
 
 from xcdi.backend import Array
 from xcdi.kernels.avalanches.attribution import Change
-from xcdi.kernels.avalanches.regions import boundary_voxels
+from xcdi.kernels.avalanches.regions import boundary_voxels, spread
 from xcdi.kernels.avalanches.slips import reach
 from xcdi.kernels.avalanches.views import View
 
@@ -115,21 +115,10 @@ def parts_at(body: Body, pairs: Sequence[tuple[int, int]], *, radii: Sequence[fl
     label[tuple(body.voxels.T)], place[tuple(body.voxels.T)] = body.grain, body.places
     rng, made = np.random.default_rng(seed), []
     for number, pair in enumerate(pairs):
-        for x, y, z in _spread(place[tuple(boundary_voxels(label, pair).T)], centres, rng):
+        on_face = place[tuple(boundary_voxels(label, pair).T)]
+        for x, y, z in on_face[spread(on_face, centres, rng)]:
             made += [Part(number, int(grain), (float(x), float(y), float(z)), float(radius)) for grain in pair for radius in radii]
     return made
-
-
-def _spread(places: Array, n: int, rng: np.random.Generator) -> Array:
-    """At most `n` of the places, each the farthest from those before."""
-    if len(places) <= n:
-        return places
-    chosen = [int(rng.integers(len(places)))]
-    nearest = np.full(len(places), np.inf)
-    while len(chosen) < n:
-        nearest = np.minimum(nearest, np.linalg.norm(places - places[chosen[-1]], axis=1))
-        chosen.append(int(np.argmax(nearest)))
-    return places[chosen]
 
 
 def members(body: Body, part: Part) -> Array:
